@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
+from uuid import uuid4
 
 import attrs
 import cattrs
@@ -281,6 +282,9 @@ class MonitorStatusChanged(PlatformEvent):
 
 @attrs.frozen(kw_only=True)
 class LifecycleEvent:
+    """``id`` is drawn when the event is made, so that telling it twice shows it once."""
+
+    id: str = attrs.field(factory=lambda: uuid4().hex)
     user_id: int
     occurred_at: datetime
     session_id: str | None = None

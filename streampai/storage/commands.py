@@ -34,6 +34,25 @@ class Commands:
 
         return await self._database.write(insert)
 
+    async def seen(self, command_id: str, user_id: int) -> bool:
+        """Whether this id has been accepted before."""
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT 1 FROM commands WHERE user_id = ? AND id = ?", (user_id, command_id)
+            ).fetchone()
+        )
+        return row is not None
+
+    async def unfinished(self, user_id: int) -> list[tuple[str, str]]:
+        """Id and method of what was accepted and has no outcome yet, oldest first."""
+        return await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT id, method FROM commands WHERE user_id = ? AND outcome IS NULL"
+                " ORDER BY accepted_at",
+                (user_id,),
+            ).fetchall()
+        )
+
     async def finish(self, command_id: str, user_id: int, outcome_event: bytes) -> None:
         """Keep how it ended, to be told again to whoever repeats it. Unknown ids: LookupError."""
 

@@ -17,7 +17,7 @@ from typing import TypedDict
 
 from ..errors import SettingsError, StorageUnavailable
 from ..settings import Secret
-from .database import connect
+from .connection import connect
 from .migrations import migrate, version
 from .secretbox import SecretBox, SecretUnreadable, new_key, parse_keys
 

@@ -160,6 +160,18 @@ class Events:
         )
         return int(highest)
 
+    async def of_session(
+        self, session_id: str, *, after_sequence: int, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Sequence and payload of the show's first ``limit`` events past ``after_sequence``."""
+        return await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT sequence, payload FROM events WHERE session_id = ? AND sequence > ?"
+                " ORDER BY sequence LIMIT ?",
+                (session_id, after_sequence, limit),
+            ).fetchall()
+        )
+
     async def page(self, user_id: int, *, before_sequence: int | None, limit: int) -> list[bytes]:
         """Payloads of the newest ``limit`` events of all the user's topics below
         ``before_sequence`` (None: of all there are), oldest first."""

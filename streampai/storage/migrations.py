@@ -145,6 +145,7 @@ CREATE TABLE events (
     PRIMARY KEY (topic_id, offset)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX events_by_user ON events (user_id, sequence);
+CREATE INDEX events_by_session ON events (session_id, sequence) WHERE session_id IS NOT NULL;
 
 CREATE TABLE checks (
     key_id INTEGER PRIMARY KEY,

@@ -17,7 +17,8 @@ from ..settings import StorageSettings
 from ..telemetry import Telemetry
 from .accounts import Accounts
 from .commands import Commands
-from .database import Database, store_at_fault
+from .connection import store_at_fault
+from .database import Database
 from .destinations import Destinations, Metadata
 from .directory import DataDirectory
 from .events import Events

@@ -90,11 +90,14 @@ class Streams:
             "user_id = ? ORDER BY started_at DESC, rowid DESC LIMIT ?", user_id, limit
         )
 
-    async def set_phase(self, id: str, phase: str) -> None:
-        """``finished`` is not a phase to set: a show ends by ``finish``."""
+    async def set_phase(self, id: str, phase: str, reason: str = "") -> None:
+        """``finished`` is not a phase to set: a show ends by ``finish``.
+
+        ``reason`` says why it is in this phase; a restart reads it again.
+        """
         if phase not in PHASES:
             raise ValueError(f"{phase!r} is not one of {', '.join(PHASES)}")
-        await self._update(id, "phase = ?", phase)
+        await self._update(id, "phase = ?, reason = ?", phase, reason)
 
     async def set_platforms(self, id: str, platforms: Sequence[str]) -> None:
         await self._update(id, "platforms = ?", _json(tuple(platforms)))
@@ -118,10 +121,10 @@ class Streams:
 
         await self._database.write(update)
 
-    async def _update(self, id: str, change: str, value: object) -> None:
+    async def _update(self, id: str, change: str, *values: object) -> None:
         def update(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
-                f"UPDATE streams SET {change} WHERE id = ? AND phase <> 'finished'", (value, id)
+                f"UPDATE streams SET {change} WHERE id = ? AND phase <> 'finished'", (*values, id)
             )
             if not cursor.rowcount:
                 raise LookupError(f"no unfinished show {id}")
