@@ -79,15 +79,29 @@ class SentMessage:
 
 
 class Notifications(Protocol):
-    """One live connection. ``async for`` over ``channel`` gives raw notifications.
+    """One live connection. ``channel`` gives raw notifications until the connection ends.
 
     ``missed_nothing`` is true when this connection took over from the one
-    before without a gap. ``not_subscribed`` names what the platform refused.
+    before without a gap. ``not_subscribed`` names what the platform refused;
+    it may change while the connection lives. ``last_heard`` is the time, on
+    Trio's clock, of the last sign of life, keepalives included; one is due
+    every ``keepalive`` seconds, slack included.
     """
 
-    channel: "trio.MemoryReceiveChannel[Any]"
-    missed_nothing: bool
-    not_subscribed: tuple[str, ...]
+    @property
+    def channel(self) -> "trio.MemoryReceiveChannel[Any]": ...
+
+    @property
+    def missed_nothing(self) -> bool: ...
+
+    @property
+    def not_subscribed(self) -> tuple[str, ...]: ...
+
+    @property
+    def last_heard(self) -> float: ...
+
+    @property
+    def keepalive(self) -> float: ...
 
 
 class Source(Protocol):
@@ -104,7 +118,11 @@ class Source(Protocol):
         """
 
     def normalise(self, notification: Any, received_at: datetime) -> Sequence[PlatformEvent]:
-        """Pure. Raises BadRequest when the payload cannot be read."""
+        """Pure. Raises BadRequest when the payload cannot be read.
+
+        Its message names the kind and the field and quotes nothing of the
+        payload: it goes to the log as a sample.
+        """
 
 
 class Account(Protocol):
@@ -136,6 +154,12 @@ class AccessTokens(Protocol):
 
     async def renew(self, rejected: Secret) -> Secret:
         """The platform answered 401 to ``rejected``: get another, once for all who ask."""
+
+    def refuse(self, reason: str) -> None:
+        """The platform itself has said that the authorisation is gone (``reason``: a sentence).
+
+        From now on ``access`` and ``renew`` raise ReloginNeeded.
+        """
 
 
 class Platform(Protocol):
