@@ -1,0 +1,160 @@
+"""A supervised child as others see it: its handle, and how it ended."""
+
+from collections.abc import Hashable, Iterator
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from .errors import Shutdown
+
+
+@attrs.frozen
+class Outcome:
+    """How a child ended.
+
+    normal: it returned · shutdown: it was asked to stop, or raised Shutdown ·
+    error: it raised anything else · killed: stopped without a grace ·
+    abandoned: it did not stop within its grace and its task lives on ·
+    ignored: it had nothing to run.
+    """
+
+    how: Literal["normal", "shutdown", "error", "killed", "abandoned", "ignored"]
+    error: BaseException | None = None
+    info: object = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a transient child is restarted after it."""
+        return self.how == "error"
+
+    @property
+    def reason(self) -> str:
+        """For logs: one line."""
+        if self.error is not None and self.how == "error":
+            return f"{type(self.error).__name__}: {self.error}"
+        return self.how if self.info is None else f"{self.how}: {self.info}"
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions at the ends of a group's branches; of a single one, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from leaves(part)
+    else:
+        yield error
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether it is meant for the root of the program, as KeyboardInterrupt and SystemExit are."""
+    return any(not isinstance(leaf, Exception | trio.Cancelled) for leaf in leaves(error))
+
+
+def outcome_of_error(error: BaseException) -> Outcome:
+    """Classified by its leaves: orderly only if every one of them is a Shutdown."""
+    ends = list(leaves(error))
+    if all(isinstance(leaf, Shutdown) for leaf in ends):
+        first = ends[0]
+        return Outcome("shutdown", error, first.info if isinstance(first, Shutdown) else None)
+    return Outcome("error", error)
+
+
+class Child:
+    """The handle of one generation of a child: it never addresses a successor.
+
+    ``value`` is what the child gave to ``started()``. ``outcome`` is None
+    until it has ended. A supervisor gives handles out; nobody else makes them.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_owner",
+        "_scope",
+        "_up",
+        "asked",
+        "generation",
+        "id",
+        "name",
+        "outcome",
+        "up",
+        "value",
+    )
+
+    def __init__(self, id: Hashable, name: str, generation: int, owner: object) -> None:
+        self._owner = owner
+        self.id = id
+        self.name = name
+        self.generation = generation
+        self.value: Any = None
+        self.outcome: Outcome | None = None
+        # Whether it has said that it started, and whether it was asked to stop.
+        self.up = False
+        self.asked = False
+        # Shielded: an outer cancellation reaches the supervisor, which then
+        # stops its children one after the other, each with its grace.
+        self._scope = trio.CancelScope(shield=True)
+        # Made when somebody waits; most children are never waited for.
+        self._up: trio.Event | None = None
+        self._ended: trio.Event | None = None
+
+    @property
+    def running(self) -> bool:
+        """Up, and not ended as far as its supervisor is concerned."""
+        return self.up and self.outcome is None
+
+    async def wait(self) -> Outcome:
+        """Wait until it has ended and tell how. Cancelling only ends the waiting."""
+        if self.outcome is not None:
+            await trio.lowlevel.checkpoint()
+        else:
+            if self._ended is None:
+                self._ended = trio.Event()
+            await self._ended.wait()
+        assert self.outcome is not None
+        return self.outcome
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else (self.outcome.how if self.outcome else "starting")
+        return f"<Child {self.name} #{self.generation} {state}>"
+
+    # The rest is for its supervisor.
+
+    def _ask_to_stop(self) -> None:
+        self.asked = True
+        self._scope.cancel()
+
+    async def _settled(self) -> None:
+        # Up or ended, whichever is first.
+        if not self.up and self.outcome is None:
+            self._up = trio.Event()
+            await self._up.wait()
+
+    def _come_up(self, value: object) -> None:
+        self.up = True
+        self.value = value
+        self._wake_starter()
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._wake_starter()
+        if self._ended is not None:
+            self._ended.set()
+
+    def _wake_starter(self) -> None:
+        if self._up is not None:
+            self._up.set()
+            self._up = None
+
+
+_current_child: ContextVar[Child | None] = ContextVar("current_child", default=None)
+
+
+def current_child() -> Child | None:
+    """The supervised child in whose task, or a task of whose, this is called; or None."""
+    return _current_child.get()
+
+
+def enter_child(child: Child) -> None:
+    """Make it the current child of the calling task."""
+    _current_child.set(child)

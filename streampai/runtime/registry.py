@@ -1,0 +1,126 @@
+"""Names: a dictionary from key to whoever answers to it.
+
+    with registry.registered(("stream_state", 42), server):
+        ...
+    server = registry.lookup(("stream_state", 42))
+
+Everything is a plain call, so a name is there or it is not, with nothing in
+between.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import attrs
+
+from .child import Child, current_child
+from .errors import AlreadyRegistered
+
+
+@attrs.frozen
+class RegistryChange:
+    """What a listener is told."""
+
+    what: Literal["registered", "unregistered"]
+    key: Hashable
+    value: object
+
+
+@attrs.frozen
+class _Entry:
+    key: Hashable
+    value: Any
+    # The supervised child in whose task the name was taken, if any.
+    owner: Child | None
+
+    @property
+    def deserted(self) -> bool:
+        """Its owner has been given up by its supervisor and cannot clean up after itself."""
+        return self.owner is not None and self.owner.outcome is not None
+
+
+RegistryListener = Callable[[RegistryChange], None]
+
+
+def _exact(key: Hashable) -> Hashable:
+    # Python finds 1, True and 1.0 equal; as names they are three.
+    if isinstance(key, tuple):
+        return (tuple, tuple(map(_exact, key)))
+    return (type(key), key)
+
+
+class Registry:
+    """Unique names. Keys are compared with their types.
+
+    A name taken inside a supervised child is free again as soon as that child
+    has ended for its supervisor, even when its task was abandoned and lives on.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Hashable, _Entry] = {}
+        self._listeners: list[RegistryListener] = []
+
+    def register(self, key: Hashable, value: object) -> None:
+        """Give ``key`` to ``value``. Raises AlreadyRegistered, which names the owner."""
+        exact = _exact(key)
+        present = self._entries.get(exact)
+        if present is not None:
+            if not present.deserted:
+                raise AlreadyRegistered(key, present.value)
+            self._remove(exact, present)
+        entry = _Entry(key, value, current_child())
+        self._entries[exact] = entry
+        self._tell("registered", entry)
+
+    def unregister(self, key: Hashable, value: object) -> None:
+        """Free the key if it is this value's; otherwise do nothing."""
+        exact = _exact(key)
+        present = self._entries.get(exact)
+        if present is not None and present.value is value:
+            self._remove(exact, present)
+
+    def lookup(self, key: Hashable) -> Any:
+        """Whoever has the key now, or None."""
+        entry = self._entries.get(_exact(key))
+        if entry is None or entry.deserted:
+            return None
+        return entry.value
+
+    def keys(self) -> list[Hashable]:
+        return [entry.key for entry in self._entries.values() if not entry.deserted]
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, key: Hashable) -> bool:
+        entry = self._entries.get(_exact(key))
+        return entry is not None and not entry.deserted
+
+    @contextmanager
+    def registered(self, key: Hashable, value: object) -> Iterator[None]:
+        """Hold the key for the duration of the block."""
+        self.register(key, value)
+        try:
+            yield
+        finally:
+            self.unregister(key, value)
+
+    def listen(self, listener: RegistryListener) -> None:
+        """Call ``listener`` at every later change. It must be quick and must not raise."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: RegistryListener) -> None:
+        """Stop calling it; unknown ones are ignored."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def _remove(self, exact: Hashable, entry: _Entry) -> None:
+        del self._entries[exact]
+        self._tell("unregistered", entry)
+
+    def _tell(self, what: Literal["registered", "unregistered"], entry: _Entry) -> None:
+        if self._listeners:
+            change = RegistryChange(what, entry.key, entry.value)
+            for listener in tuple(self._listeners):
+                listener(change)

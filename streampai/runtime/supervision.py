@@ -1,0 +1,323 @@
+"""What the two supervisors share: running, restarting within limits, giving up, introspection."""
+
+import math
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from .backoff import Backoff
+from .child import Child, Outcome, is_fatal
+from .child_slot import ChildSlot, SlotState
+from .child_spec import ChildSpec, ChildType, Restart
+from .errors import InvalidSpec, NotFound, NotRunning, SupervisorFailed
+from .report import ChildCounts, ChildInfo, ReportKind, SupervisorReport, SupervisorStatistics
+from .restart_limit import RestartLimit
+from .room import current_room, open_room
+
+SelfT = TypeVar("SelfT", bound="Supervision")
+
+# Starting or stopping very many is done in slices, so that others get their turn.
+SLICE = 100
+
+# The first restart after a quiet time comes at once; then these waits, doubled
+# each time, keep a crash loop from eating the processor.
+DEFAULT_BACKOFF = (0.05, 5.0)
+
+
+class Supervision:
+    """The base of Supervisor and DynamicSupervisor."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        max_restarts: int,
+        max_seconds: float,
+        backoff: Backoff | None,
+        report: Callable[[SupervisorReport], None] | None,
+    ) -> None:
+        check_limit(max_restarts, max_seconds)
+        self.name = name
+        self.max_restarts = max_restarts
+        self.max_seconds = max_seconds
+        self._backoff = backoff or Backoff(*DEFAULT_BACKOFF)
+        self._report = report
+        self._slots: dict[Hashable, ChildSlot] = {}
+        self._statistics = SupervisorStatistics()
+        self._zombies: set[Child] = set()
+        self._limit = RestartLimit(max_restarts, max_seconds)
+        self._room: trio.Nursery | None = None
+        self._context: Context | None = None
+        self._stopping = False
+        self._finished = False
+        self._failure: BaseException | None = None
+        self._alarm = trio.Event()
+        self._interruptible: trio.CancelScope | None = None
+
+    # Running
+
+    async def run(
+        self: SelfT, *, task_status: trio.TaskStatus[SelfT] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Start the declared children, then keep them running; ``started(self)`` when all are up.
+
+        Raises StartFailed when one of them does not come up, SupervisorFailed
+        when children fail too often, and whatever a child raised that is meant
+        for the root (KeyboardInterrupt, SystemExit). In any case, and when it
+        is cancelled, it first stops all children, each with its grace.
+        """
+        if self._room is not None:
+            raise RuntimeError(f"{self.name} is running already")
+        room = current_room()
+        if room is not None:
+            await self._run_in(room, task_status)
+            return
+        ending: BaseException | None = None
+        async with open_room() as room:
+            # Kept out of the nursery, which would put it into a group.
+            try:
+                await self._run_in(room, task_status)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                ending = error
+        if ending is not None:
+            try:
+                raise ending
+            finally:
+                del ending
+
+    async def _run_in(self, room: trio.Nursery, task_status: trio.TaskStatus[Any]) -> None:
+        self._room = room
+        self._context = copy_context()
+        self._slots = {}
+        self._statistics = SupervisorStatistics()
+        self._limit = RestartLimit(self.max_restarts, self.max_seconds)
+        self._stopping = self._finished = False
+        self._failure = None
+        try:
+            with trio.CancelScope() as self._interruptible:
+                await self._start_declared()
+            self._interruptible = None
+            if not self._finished:
+                task_status.started(self)
+            await self._supervise()
+        finally:
+            self._stopping = True
+            # Each child has its own deadline. Without the shield none would be
+            # given its grace, and the order would be lost.
+            with trio.CancelScope(shield=True):
+                await self._stop_all()
+            self._room = self._context = None
+            self._interruptible = None
+            self._raise_if_fatal()
+
+    async def _supervise(self) -> None:
+        while not self._finished:
+            self._alarm = trio.Event()
+            await self._respond()
+            if not self._finished:
+                await self._alarm.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _start_declared(self) -> None:
+        """Nothing by default."""
+
+    async def _respond(self) -> None:
+        """To an alarm; nothing by default."""
+
+    async def _stop_all(self) -> None:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        self._alarm.set()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None or (is_fatal(error) and not is_fatal(self._failure)):
+            self._failure = error
+        self._finish()
+
+    def _raise_if_fatal(self) -> None:
+        if self._failure is not None and is_fatal(self._failure):
+            raise self._failure
+
+    def _finish(self) -> None:
+        self._finished = True
+        if self._interruptible is not None:
+            self._interruptible.cancel()
+        self._wake()
+
+    # Introspection: plain calls that answer at any time
+
+    def which_children(self) -> list[ChildInfo]:
+        """Every child known, newest first."""
+        return [
+            ChildInfo(
+                slot.spec.id,
+                slot.child if slot.state is SlotState.RUNNING else None,
+                slot.spec.type,
+                slot.state.value,
+            )
+            for slot in reversed(self._slots.values())
+        ]
+
+    def count_children(self) -> ChildCounts:
+        """Equal to counting ``which_children()``."""
+        slots = self._slots.values()
+        supervisors = sum(slot.spec.type is ChildType.SUPERVISOR for slot in slots)
+        active = sum(slot.state is SlotState.RUNNING for slot in slots)
+        return ChildCounts(len(slots), active, supervisors, len(slots) - supervisors)
+
+    def child(self, id: Hashable) -> Child | None:
+        """The handle of a running child, None when it does not run. Raises NotFound."""
+        slot = self._slot(id)
+        return slot.child if slot.state is SlotState.RUNNING else None
+
+    def child_spec(self, id: Hashable) -> ChildSpec:
+        """What the child was started from. Raises NotFound."""
+        return self._slot(id).spec
+
+    def statistics(self) -> SupervisorStatistics:
+        """A copy of the counters."""
+        return attrs.evolve(self._statistics, zombies=len(self._zombies))
+
+    def _slot(self, id: Hashable) -> ChildSlot:
+        try:
+            return self._slots[id]
+        except (KeyError, TypeError):
+            raise NotFound(id) from None
+
+    def _check_running(self) -> None:
+        if self._room is None or self._stopping:
+            raise NotRunning(self.name)
+
+    def _forget(self, slot: ChildSlot) -> None:
+        if self._slots.get(slot.spec.id) is slot:
+            del self._slots[slot.spec.id]
+
+    # What the slots call
+
+    def spawn(self, keeper: Callable[..., Awaitable[Any]], child: Child) -> None:
+        assert self._room is not None and self._context is not None
+        self._statistics.starts += 1
+        # Ours, not the caller's: a child started for a web request must not
+        # hold on to that request.
+        self._context.run(self._room.start_soon, keeper, child, name=child.name)
+
+    def child_ended(self, slot: ChildSlot, child: Child, outcome: Outcome) -> float | None:
+        if outcome.error is not None and is_fatal(outcome.error):
+            slot.state = SlotState.STOPPED
+            self.tell("exited", child, outcome)
+            self._fail(outcome.error)
+            return None
+        if outcome.how == "ignored":
+            slot.state = SlotState.STOPPED
+            self._rest(slot)
+            return None
+        self.tell("exited" if child.up else "restart_failed", child, outcome)
+        if self._stopping or (child.up and not _to_be_restarted(slot.spec, outcome)):
+            slot.state = SlotState.STOPPED
+            self._rest(slot)
+            if not self._stopping:
+                self._ended_for_good(slot)
+            return None
+        pause = self._pause_before_restart(slot, child, outcome)
+        if pause is None:
+            slot.state = SlotState.STOPPED
+            return None
+        slot.state = SlotState.RESTARTING
+        return self._restart_after(slot, pause)
+
+    def slot_stopped(self, slot: ChildSlot, child: Child) -> None:
+        self._rest(slot)
+
+    def tell(
+        self, what: ReportKind, child: Child, outcome: Outcome | None = None, delay: float = 0.0
+    ) -> None:
+        if what == "exited":
+            self._statistics.exits += 1
+        elif what == "abandoned":
+            self._statistics.abandoned += 1
+            self._zombies.add(child)
+        if self._report is not None:
+            self._report(
+                SupervisorReport(
+                    supervisor=self.name,
+                    child=child.name,
+                    what=what,
+                    reason="" if outcome is None else outcome.reason,
+                    error=None if outcome is None else outcome.error,
+                    delay=delay,
+                )
+            )
+
+    def zombie_ended(self, child: Child) -> None:
+        self._zombies.discard(child)
+
+    def crash(self, error: BaseException) -> None:
+        if self._room is None:
+            # Our run() has returned; only the room is left to be told.
+            raise error
+        self._fail(error)
+
+    # What differs
+
+    def _rest(self, slot: ChildSlot) -> None:
+        """A child has ended and will not be started by itself: keep the slot or forget it."""
+        raise NotImplementedError
+
+    def _ended_for_good(self, slot: ChildSlot) -> None:
+        """A child ended by itself and is not restarted; nothing more by default."""
+
+    def _restart_after(self, slot: ChildSlot, pause: float) -> float | None:
+        return pause
+
+    def _pause_before_restart(
+        self, slot: ChildSlot, child: Child, outcome: Outcome
+    ) -> float | None:
+        now = trio.current_time()
+        later = slot.spec.restart_later
+        limit = self._limit
+        if later is not None:
+            limit = slot.limit = slot.limit or RestartLimit(self.max_restarts, self.max_seconds)
+        if not limit.allow(now):
+            if later is None:
+                self.tell("limit_reached", child, outcome)
+                self._fail(SupervisorFailed(self.name, slot.spec.name, outcome.error))
+                return None
+            limit.clear()
+            slot.backoff = None
+            slot.last_restart = -math.inf
+            self.tell("delayed", child, outcome, later)
+            self._statistics.restarts += 1
+            return later
+        if slot.backoff is None or now - slot.last_restart > self.max_seconds:
+            slot.backoff = self._backoff.fresh()
+            pause = 0.0
+        else:
+            pause = slot.backoff.next()
+        slot.last_restart = now + pause
+        self._statistics.restarts += 1
+        self.tell("restarting", child, outcome, pause)
+        return pause
+
+
+def _to_be_restarted(spec: ChildSpec, outcome: Outcome) -> bool:
+    if spec.restart is Restart.PERMANENT:
+        return True
+    return spec.restart is Restart.TRANSIENT and outcome.failed
+
+
+def check_limit(max_restarts: int, max_seconds: float) -> None:
+    """Raises InvalidSpec unless both are finite, the first ≥ 0 and the second > 0."""
+    if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
+        raise InvalidSpec("max_restarts", max_restarts, "a whole number, at least 0")
+    if not isinstance(max_seconds, int | float) or not 0 < max_seconds < math.inf:
+        raise InvalidSpec("max_seconds", max_seconds, "seconds, more than 0 and finite")
+
+
+def check_choice(field: str, value: object, enum: type[Any]) -> None:
+    if not isinstance(value, enum):
+        raise InvalidSpec(field, value, f"one of {', '.join(e.name for e in enum)}")

@@ -1,0 +1,227 @@
+"""A supervisor of a known list of children, started in order and stopped in reverse.
+
+supervisor = Supervisor(
+    [ChildSpec(id="store", start=run_store), ChildSpec(id="web", start=run_web)],
+    name="app",
+    strategy=Strategy.REST_FOR_ONE,
+)
+await nursery.start(supervisor.run)
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+
+import trio
+
+from .backoff import Backoff
+from .child import Child
+from .child_slot import ChildSlot, SlotState
+from .child_spec import AutoShutdown, ChildSpec, Restart, Strategy
+from .errors import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildError,
+    InvalidSpec,
+    Restarting,
+    Running,
+    StartFailed,
+)
+from .report import SupervisorReport
+from .supervision import SLICE, Supervision, check_choice
+
+
+class Supervisor(Supervision):
+    """See the package's guide for what it does; here is what one may ask of it while it runs."""
+
+    def __init__(
+        self,
+        children: Iterable[ChildSpec] = (),
+        *,
+        name: str,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        backoff: Backoff | None = None,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+        report: Callable[[SupervisorReport], None] | None = None,
+    ) -> None:
+        super().__init__(
+            name=name,
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+            backoff=backoff,
+            report=report,
+        )
+        check_choice("strategy", strategy, Strategy)
+        check_choice("auto_shutdown", auto_shutdown, AutoShutdown)
+        self.strategy = strategy
+        self.auto_shutdown = auto_shutdown
+        self._revival: trio.CancelScope | None = None
+        self._declared: dict[Hashable, ChildSpec] = {}
+        for spec in children:
+            self._check_spec(spec)
+            if spec.id in self._declared:
+                raise InvalidSpec("id", spec.id, "an id that no other child has")
+            self._declared[spec.id] = spec
+
+    async def start_child(self, spec: ChildSpec) -> Child:
+        """Add a child after the others and wait until it is up.
+
+        Raises AlreadyStarted, AlreadyPresent, Restarting, InvalidSpec,
+        NotRunning, or StartFailed, after which it is not listed. When
+        cancelled, the child is stopped and not listed.
+        """
+        self._check_spec(spec)
+        self._check_running()
+        present = self._slots.get(spec.id)
+        if present is not None:
+            raise _present_error(present)
+        slot = self._slots[spec.id] = ChildSlot(spec, self)
+        slot.held = True
+        try:
+            child = await slot.start()
+        except (StartFailed, trio.Cancelled):
+            self._forget(slot)
+            raise
+        self._settled(slot)
+        return child
+
+    async def terminate_child(self, id: Hashable) -> None:
+        """Stop the child, within its grace; then it is listed as stopped, or gone if temporary.
+
+        Also ends a series of restarts. Stopping a stopped one does nothing.
+        Raises NotFound, NotRunning. Cancelling takes effect after it is done.
+        """
+        self._check_running()
+        slot = self._slot(id)
+        slot.held = True
+        # Bounded by the child's grace; half a stop would leave a child nobody gives up on.
+        with trio.CancelScope(shield=True):
+            await slot.stop()
+        await trio.lowlevel.checkpoint()
+
+    async def restart_child(self, id: Hashable) -> Child:
+        """Start a stopped child. Raises Running, Restarting, NotFound, NotRunning, StartFailed.
+
+        After StartFailed, or when cancelled, it is listed as stopped.
+        """
+        self._check_running()
+        slot = self._slot(id)
+        _check_stopped(slot)
+        slot.held = True
+        child = await slot.start()
+        self._settled(slot)
+        return child
+
+    async def delete_child(self, id: Hashable) -> None:
+        """Forget a stopped child. Raises Running, Restarting, NotFound, NotRunning."""
+        self._check_running()
+        slot = self._slot(id)
+        _check_stopped(slot)
+        self._forget(slot)
+        await trio.lowlevel.checkpoint()
+
+    def _check_spec(self, spec: ChildSpec) -> None:
+        if not isinstance(spec, ChildSpec):
+            raise InvalidSpec("children", spec, "a ChildSpec")
+        if spec.significant and self.auto_shutdown is AutoShutdown.NEVER:
+            raise InvalidSpec("significant", True, "an auto_shutdown other than NEVER")
+
+    def _settled(self, slot: ChildSlot) -> None:
+        slot.held = False
+        if slot.state is SlotState.STOPPED and slot.spec.restart is Restart.TEMPORARY:
+            self._forget(slot)
+
+    async def _start_declared(self) -> None:
+        for spec in self._declared.values():
+            self._slots[spec.id] = ChildSlot(spec, self)
+        await self._start_in_order(list(self._slots.values()), SlotState.STARTING)
+
+    async def _start_in_order(self, slots: list[ChildSlot], state: SlotState) -> None:
+        # Those without a handshake all take their first step in the next pass.
+        launched: list[tuple[ChildSlot, Child]] = []
+        for slot in slots:
+            if slot.spec.handshake or len(launched) == SLICE:
+                await self._settle(launched, state)
+            if slot.held or self._slots.get(slot.spec.id) is not slot:
+                continue
+            if slot.state is SlotState.STOPPED or slot.between_lives:
+                launched.append((slot, slot.launch(state)))
+                if slot.spec.handshake:
+                    await self._settle(launched, state)
+        await self._settle(launched, state)
+
+    async def _settle(self, launched: list[tuple[ChildSlot, Child]], state: SlotState) -> None:
+        for slot, child in launched:
+            await slot.settle(child)
+            if state is SlotState.STARTING and child.up:
+                self.tell("started", child)
+            self._settled(slot)
+        launched.clear()
+
+    async def _stop_all(self) -> None:
+        for slot in reversed(list(self._slots.values())):
+            await slot.stop()
+
+    def _rest(self, slot: ChildSlot) -> None:
+        if slot.spec.restart is Restart.TEMPORARY:
+            self._forget(slot)
+
+    def _ended_for_good(self, slot: ChildSlot) -> None:
+        if not slot.spec.significant or self.auto_shutdown is AutoShutdown.NEVER:
+            return
+        if self.auto_shutdown is AutoShutdown.ALL_SIGNIFICANT and any(
+            other.spec.significant and other.state is not SlotState.STOPPED
+            for other in self._slots.values()
+        ):
+            return
+        self._finish()
+
+    def _restart_after(self, slot: ChildSlot, pause: float) -> float | None:
+        if self.strategy is Strategy.ONE_FOR_ONE:
+            return pause
+        slot.due = trio.current_time() + pause
+        if self._revival is not None:
+            self._revival.cancel()
+        self._wake()
+        return None
+
+    async def _respond(self) -> None:
+        """Restart groups until nobody in them has failed meanwhile."""
+        while self.strategy is not Strategy.ONE_FOR_ONE:
+            slots = list(self._slots.values())
+            failed = [n for n, slot in enumerate(slots) if slot.between_lives]
+            if not failed or self._finished:
+                return
+            first = 0 if self.strategy is Strategy.ONE_FOR_ALL else failed[0]
+            due = max(slots[n].due for n in failed)
+            group = slots[first:]
+            # Bounded by the graces. A group half stopped would be no group.
+            with trio.CancelScope(shield=True):
+                for slot in reversed(group):
+                    if not slot.between_lives:
+                        await slot.stop()
+            # Cut short when another one fails: what has been started is then restarted too.
+            with trio.CancelScope() as scope:
+                self._revival = self._interruptible = scope
+                await trio.sleep_until(due)
+                # One that does not come up counts as failed: the next round sees it.
+                with suppress(StartFailed):
+                    await self._start_in_order(group, SlotState.RESTARTING)
+            self._revival = self._interruptible = None
+
+
+def _present_error(slot: ChildSlot) -> ChildError:
+    id = slot.spec.id
+    if slot.state is SlotState.RESTARTING:
+        return Restarting(id)
+    if slot.state is SlotState.STOPPED:
+        return AlreadyPresent(id)
+    return AlreadyStarted(id, slot.child)
+
+
+def _check_stopped(slot: ChildSlot) -> None:
+    if slot.state is SlotState.RESTARTING:
+        raise Restarting(slot.spec.id)
+    if slot.state is not SlotState.STOPPED:
+        raise Running(slot.spec.id)
