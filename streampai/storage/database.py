@@ -1,7 +1,7 @@
 """The store's file as the rest of the program sees it: ``write`` and ``read``.
 
 A write goes to the one writer thread and is acknowledged after its COMMIT, never
-before. A read runs in a thread of its own and sees all that was acknowledged.
+before. A read runs in a thread of its own.
 
     user_id = await database.write(lambda connection: connection.execute(...).lastrowid)
     rows = await database.read(lambda connection: connection.execute(...).fetchall())
@@ -54,6 +54,8 @@ class Database:
         self._closed = False
         self._room = trio.Semaphore(capacity)
         self._writer = Writer(path, self._acknowledge, batch=batch)
+        # The last write nobody waits for; when it is done so are those before it.
+        self._abandoned: Job[Any] | None = None
         # Told by the next writer that wakes; more than one waits only when those
         # who should have told it were cancelled, and then the oldest may go.
         self._reports: deque[TelemetryEvent] = deque(maxlen=capacity)
@@ -83,7 +85,11 @@ class Database:
             self._room.release()
             raise StorageUnavailable("The store has been closed.", code="shutting_down")
         self._writer.put(job)
-        await job.done.wait()
+        try:
+            await job.done.wait()
+        except trio.Cancelled:
+            self._abandoned = job
+            raise
         self._tell_reports()
         assert job.result is not None
         return job.result.unwrap()
@@ -91,11 +97,15 @@ class Database:
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in a thread on a read-only connection, on one snapshot of the store.
 
+        Sees every write that was acknowledged, and every one whose waiter was
+        cancelled before now: who starts again reads where the former life stopped.
         Raises StorageUnavailable when the file cannot be read. Cancelling takes
         effect when the read, which takes milliseconds, is over.
         """
         if self._closed:
             raise StorageUnavailable("The store has been closed.", code="shutting_down")
+        if self._abandoned is not None:
+            await self._abandoned.done.wait()
         return await trio.to_thread.run_sync(self._read, work, limiter=self._reading)
 
     async def aclose(self) -> None:
@@ -115,6 +125,8 @@ class Database:
         for job in jobs:
             self._room.release()
             job.done.set()
+        if self._abandoned in jobs:
+            self._abandoned = None
         if trouble:
             if not self._trouble:
                 self._reports.append(StorageFailed(reason=trouble))

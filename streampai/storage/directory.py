@@ -49,26 +49,15 @@ class DataDirectory:
         """Make what is missing, migrate, and hold the shared lock until ``close``.
 
         Raises StorageUnavailable when the schema must change and another process
-        has the store open.
+        has the store open. Whatever it raises, nothing is held then.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            if self._try_lock(fcntl.LOCK_SH) and self._is_current(migrations):
-                return
-            # Let go first, or two who both wait for the exclusive lock wait for ever.
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            if self._try_lock(fcntl.LOCK_EX):
-                self._migrate(migrations)
-                # Not in one step, but whoever comes between finds nothing to do.
-                fcntl.flock(self._lock, fcntl.LOCK_SH)
-                return
-            if time.monotonic() > deadline:
-                raise StorageUnavailable(
-                    f"{self.database} needs a newer schema and another process has it open."
-                )
-            time.sleep(0.02)
+        try:
+            self._bring_up(migrations)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the lock. May be called again."""
@@ -83,6 +72,8 @@ class DataDirectory:
         that this store's secrets were sealed with.
         """
         with closing(connect(self.database, "rw")) as connection:
+            # Two who start at once with different keys must not both be the first.
+            connection.execute("BEGIN IMMEDIATE")
             checks: dict[int, bytes] = dict(
                 connection.execute("SELECT key_id, sealed FROM checks").fetchall()
             )
@@ -101,10 +92,27 @@ class DataDirectory:
                     ) from None
             if box.newest not in checks:
                 connection.execute(
-                    "INSERT OR IGNORE INTO checks (key_id, sealed) VALUES (?, ?)",
+                    "INSERT INTO checks (key_id, sealed) VALUES (?, ?)",
                     (box.newest, box.seal(Secret("streampai"), **_CHECK)),
                 )
+            connection.execute("COMMIT")
         return box
+
+    def _bring_up(self, migrations: Sequence[str]) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not (self._try_lock(fcntl.LOCK_SH) and self._is_current(migrations)):
+            # Let go first, or two who both wait for the exclusive lock wait for ever.
+            self._unlock()
+            if self._try_lock(fcntl.LOCK_EX):
+                self._migrate(migrations)
+                # Not in one step, but whoever comes between finds nothing to do.
+                self._unlock()
+            elif time.monotonic() > deadline:
+                raise StorageUnavailable(
+                    f"{self.database} needs a newer schema and another process has it open."
+                )
+            else:
+                time.sleep(0.02)
 
     def _key_file(self, *, create: bool) -> Secret:
         if create and not self.key_file.exists():
@@ -143,6 +151,10 @@ class DataDirectory:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(self) -> None:
+        assert self._lock is not None
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _is_current(self, migrations: Sequence[str]) -> bool:
         if not self.database.exists():

@@ -7,12 +7,12 @@ async with open_storage(settings.storage, telemetry=telemetry) as storage:
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
 
 from ..errors import StorageUnavailable
+from ..runtime import utc_now
 from ..settings import StorageSettings
 from ..telemetry import Telemetry
 from .accounts import Accounts
@@ -30,10 +30,6 @@ from .sessions import Sessions
 from .streams import Streams
 from .times import Now, to_milliseconds
 from .users import Argon2Parameters, Users
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Storage:
@@ -82,7 +78,7 @@ async def open_storage(
     settings: StorageSettings,
     *,
     telemetry: Telemetry | None = None,
-    now: Now = _utc_now,
+    now: Now = utc_now,
     argon2: Argon2Parameters | None = None,
 ) -> AsyncIterator[Storage]:
     """The store in ``settings.data``, made or migrated if need be, until the block ends.
