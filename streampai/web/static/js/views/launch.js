@@ -1,0 +1,71 @@
+// The decision to go live: why not yet, and one large button.
+import { html, Icon } from "../html.js";
+import { commandOf, isPending, phaseOf } from "../store.js";
+import { platformTitle, texts } from "../texts.js";
+import { useStore } from "../use_store.js";
+import { CommandProblem, sentence } from "./problem.js";
+
+const t = texts.launch;
+const CHECK_ICONS = { ok: "check", missing: "cross", optional: "dash" };
+const names = (destinations) => destinations.map(({ platform, title }) => title || platformTitle(platform));
+
+/** What stands between now and a start: [{id, state: ok | missing | optional, text}]. Pure. */
+export function checklist(stream, input) {
+  const chosen = stream.destinations.filter(({ enabled }) => enabled);
+  const strangers = chosen.filter(({ connected }) => !connected);
+  const signedOut = chosen.filter(({ connected, relogin }) => connected && relogin);
+  const encoder = stream.state === "ready" || stream.state === "streaming";
+  const checks = [
+    { id: "encoder", state: encoder ? "ok" : "missing",
+      text: encoder ? t.checkEncoder : input.state === "unknown" ? t.checkEncoderUnknown : t.checkEncoderNot },
+    { id: "chosen", state: chosen.length ? "ok" : "missing", text: chosen.length ? t.checkChosen(names(chosen)) : t.checkChosenNot },
+  ];
+  if (/web|whip/i.test(input.protocol ?? "") && encoder) checks.push({ id: "protocol", state: "missing", text: t.checkProtocol });
+  if (strangers.length) checks.push({ id: "accounts", state: "missing", text: t.checkAccountsNot(names(strangers)) });
+  else if (signedOut.length) checks.push({ id: "accounts", state: "missing", text: t.checkRelogin(names(signedOut)) });
+  else if (chosen.length) checks.push({ id: "accounts", state: "ok", text: t.checkAccounts });
+  const titled = stream.metadata.title.trim() !== "";
+  checks.push({ id: "title", state: titled ? "ok" : "optional", text: titled ? t.checkTitle : t.checkTitleNot });
+  return checks;
+}
+
+function words(phase, missing, chosen) {
+  if (phase === "starting") return [t.headStarting, t.subStarting];
+  if (phase === "offline") return [t.headOffline, t.subOffline];
+  return missing ? [t.headNotYet, t.subNotYet] : [t.headReady, t.subReady(names(chosen))];
+}
+
+/** Why each destination failed, when all did and everything was undone. */
+function Reasons({ error }) {
+  const platforms = Object.entries(error?.details?.platforms ?? {});
+  return platforms.length ? html`<ul class="reasons small">${platforms.map(([platform, why]) => html`
+    <li key=${platform}><strong>${platformTitle(platform)}</strong>: ${sentence(why)} <span class="code">${why.code}</span></li>`)}</ul>` : null;
+}
+
+export function Launch({ store, command }) {
+  const stream = useStore(store, (state) => state.stream);
+  const input = useStore(store, (state) => state.input);
+  const asked = useStore(store, (state) => commandOf(state.commands, "start"));
+  const checks = checklist(stream, input);
+  const missing = checks.find(({ state }) => state === "missing");
+  const chosen = stream.destinations.filter(({ enabled }) => enabled);
+  const starting = isPending(asked) || phaseOf(stream) === "starting";
+  const phase = starting ? "starting" : stream.state;
+  const [head, sub] = words(phase, missing, chosen);
+  const possible = !missing && !starting;
+  const start = () => possible && command("start_stream", "start", { platforms: chosen.map(({ platform }) => platform) });
+  return html`
+    <section class="card launch" data-phase=${phase} aria-labelledby="launch-title">
+      <div class="launch-words"><h1 id="launch-title">${head}</h1><p class="launch-sub">${sub}</p></div>
+      <ul class="checks" id="checklist" data-testid="checklist" aria-label=${t.checklist}>
+        ${checks.map(({ id, state, text }) => html`
+          <li key=${id} class=${`check check-${state}`} data-testid=${`check-${id}`} data-state=${state}>
+            <span class="check-icon"><${Icon} name=${CHECK_ICONS[state]} /></span><span>${text}</span>
+            <span class="sr-only"> (${state === "ok" ? t.done : t[state]})</span></li>`)}
+      </ul>
+      <button type="button" class="button button-main button-large start" data-testid="start" aria-disabled=${String(!possible)}
+        aria-describedby="checklist" onClick=${start}>
+        ${starting ? html`<span class="spinner"></span>${t.starting}` : html`<${Icon} name="broadcast" />${t.start}`}</button>
+      ${stream.state !== "streaming" && html`<${CommandProblem} command=${asked} testid="start-error"><${Reasons} error=${asked?.error} /><//>`}
+    </section>`;
+}

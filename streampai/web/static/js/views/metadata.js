@@ -1,0 +1,65 @@
+// Title and category, changed everywhere at once, with a receipt per platform.
+import { codePoints } from "../format.js";
+import { html, Icon, useState } from "../html.js";
+import { receipts } from "../receipts.js";
+import { commandOf, isPending } from "../store.js";
+import { platformTitle, texts } from "../texts.js";
+import { useStore } from "../use_store.js";
+import { CommandProblem, sentence } from "./problem.js";
+
+const t = texts.metadata;
+
+function Receipts({ result }) {
+  const { done, failed } = receipts(result);
+  return html`
+    <span><${Icon} name="check" /> ${done.length ? t.receipt.done(done.map(platformTitle)) : t.saved}</span>
+    ${failed.map(({ platform, error }) => html`<span key=${platform} class="bad">${t.receipt.failed(platformTitle(platform), sentence(error))}</span>`)}`;
+}
+
+export function Metadata({ store, command }) {
+  const metadata = useStore(store, (state) => state.stream.metadata);
+  const destinations = useStore(store, (state) => state.stream.destinations);
+  const edited = useStore(store, (state) => commandOf(state.commands, "metadata"));
+  // null: untouched, follows the server.
+  const [draft, setDraft] = useState({ title: null, category: null });
+  const title = draft.title ?? metadata.title;
+  const category = draft.category ?? metadata.category;
+  const changed = title !== metadata.title || category !== metadata.category;
+  const chosen = destinations.filter(({ enabled, connected }) => enabled && connected);
+  const limit = Math.min(...chosen.map(({ title_length: length }) => length || Infinity));
+  const length = codePoints(title);
+  const over = chosen.filter(({ title_length: max }) => max && length > max).map(({ platform }) => platformTitle(platform));
+  const pending = isPending(edited);
+
+  function save(event) {
+    event.preventDefault();
+    if (!changed || over.length || pending) return;
+    command("edit_metadata", "metadata", { title, category });
+  }
+  return html`
+    <form class="card metadata" onSubmit=${save} aria-labelledby="metadata-title">
+      <h2 class="card-title" id="metadata-title"><${Icon} name="pencil" />${t.title}</h2>
+      <div class="field">
+        <div class="field-head"><label for="title">${t.titleField}</label>
+          <span class=${`counter ${over.length ? "counter-over" : ""}`} id="title-counter">
+            ${over.length ? `${t.over(over)} · ` : ""}${Number.isFinite(limit) ? `${length} / ${limit}` : length}</span></div>
+        <input class="input" id="title" data-testid="title" value=${title} placeholder=${t.titleHint} autocomplete="off" dir="auto"
+          aria-invalid=${over.length ? "true" : undefined} aria-describedby="title-counter"
+          onInput=${(event) => setDraft({ ...draft, title: event.target.value })} />
+      </div>
+      <div class="field">
+        <label for="category">${t.category}</label>
+        <input class="input" id="category" data-testid="category" value=${category} placeholder=${t.categoryHint} autocomplete="off" dir="auto"
+          onInput=${(event) => setDraft({ ...draft, category: event.target.value })} />
+      </div>
+      <div class="metadata-foot">
+        <div class="receipts small" data-testid="metadata-status" aria-live="polite">
+          ${edited?.status === "done" && !changed && html`<${Receipts} result=${edited.result} />`}
+          ${changed && !pending && html`<span class="quiet">${t.unsaved}</span>`}
+        </div>
+        <button class="button" data-testid="save-metadata" aria-disabled=${String(!changed || over.length > 0 || pending)}>
+          ${pending ? html`<span class="spinner"></span>${t.saving}` : t.save}</button>
+      </div>
+      <${CommandProblem} command=${edited} testid="metadata-error" />
+    </form>`;
+}
