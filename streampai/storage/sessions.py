@@ -109,9 +109,14 @@ class Sessions:
 
 def _fingerprint(token: str) -> bytes:
     # 256 random bits need no slow hash.
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(_bytes(token)).digest()
 
 
 def _csrf(token: str) -> str:
     # Follows from the token, so nothing in the store can forge a request.
-    return hashlib.sha256(b"csrf:" + token.encode()).hexdigest()
+    return hashlib.sha256(b"csrf:" + _bytes(token)).hexdigest()
+
+
+def _bytes(token: str) -> bytes:
+    # It comes from outside and may hold what UTF-8 cannot; such a token is merely unknown.
+    return token.encode(errors="surrogatepass")

@@ -4,8 +4,10 @@ import base64
 import re
 import secrets
 import sqlite3
+import unicodedata
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import attrs
 import trio
@@ -87,14 +89,10 @@ class Users:
         """
         if len(password) > MAX_PASSWORD:
             raise NotAuthorised(code="invalid_credentials")
-        row = await self._database.read(
-            lambda connection: connection.execute(
-                f"SELECT {_COLUMNS}, password_hash FROM users WHERE name = ?", (name,)
-            ).fetchone()
-        )
+        row = await self._with_hash(name) if _NAME.fullmatch(name) else None
         stored = row[-1] if row else self._nobody
         right = await trio.to_thread.run_sync(
-            _verify, self._hasher, stored, password, limiter=self._hashing
+            _verify, self._hasher, stored, _bytes(password), limiter=self._hashing
         )
         if not right or not row:
             raise NotAuthorised(code="invalid_credentials")
@@ -147,6 +145,13 @@ class Users:
         )
         return _user(row) if row else None
 
+    async def _with_hash(self, name: str) -> Any:
+        return await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS}, password_hash FROM users WHERE name = ?", (name,)
+            ).fetchone()
+        )
+
     async def _replace(self, user_id: int, old: str, new: str) -> None:
         # Only the hash that was verified: the password may have been changed meanwhile.
         await self._database.write(
@@ -163,10 +168,18 @@ class Users:
             raise BadRequest(
                 f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.", field="password"
             )
-        return await trio.to_thread.run_sync(self._hasher.hash, password, limiter=self._hashing)
+        return await trio.to_thread.run_sync(
+            self._hasher.hash, _bytes(password), limiter=self._hashing
+        )
 
 
-def _verify(hasher: PasswordHasher, stored: str, password: str) -> bool:
+def _bytes(password: str) -> bytes:
+    # The same keys must give the same password: systems compose an "é" differently.
+    # Lone surrogates come from outside too, and are no reason to crash.
+    return unicodedata.normalize("NFC", password).encode(errors="surrogatepass")
+
+
+def _verify(hasher: PasswordHasher, stored: str, password: bytes) -> bool:
     try:
         return hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):

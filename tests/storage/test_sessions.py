@@ -24,7 +24,7 @@ async def test_tokens_ids_and_csrf_values_differ_between_sessions(
     assert session.csrf not in (token, session.id)
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", "x" * 10_000, "ключ"])
+@pytest.mark.parametrize("token", ["", "nonsense", "x" * 10_000, "ключ", "\ud800"])
 async def test_an_unknown_token_finds_nothing(storage: Storage, user: User, token: str) -> None:
     await storage.sessions.create(user.id, lifetime=60)
     assert await storage.sessions.find(token) is None

@@ -50,7 +50,15 @@ async def test_the_right_password_gives_the_user(storage: Storage, user: User) -
 
 @pytest.mark.parametrize(
     ("name", "password"),
-    [("demo", "wrong horse"), ("demo", ""), ("nobody", "correct horse"), ("demo", "x" * 5000)],
+    [
+        ("demo", "wrong horse"),
+        ("demo", ""),
+        ("nobody", "correct horse"),
+        ("demo", "x" * 5000),
+        ("\ud800", "correct horse"),
+        ("demo", "\ud800\ud800\ud800\ud800"),
+        ("demo\0", "correct horse"),
+    ],
 )
 async def test_a_wrong_name_and_a_wrong_password_are_refused_alike(
     storage: Storage, user: User, name: str, password: str
@@ -67,7 +75,7 @@ async def test_an_unknown_name_costs_the_same_hashing(
     verified: list[argon2.Parameters] = []
     verify = argon2.PasswordHasher.verify
 
-    def spy(self: argon2.PasswordHasher, hash: str, password: str) -> bool:
+    def spy(self: argon2.PasswordHasher, hash: str, password: bytes) -> bool:
         verified.append(argon2.extract_parameters(hash))
         return verify(self, hash, password)
 
@@ -127,6 +135,11 @@ async def test_the_password_of_an_unknown_user_cannot_be_set(storage: Storage) -
     with pytest.raises(CommandRefused) as caught:
         await storage.users.set_password("nobody", "battery staple")
     assert caught.value.code == "not_found"
+
+
+async def test_a_password_is_the_same_however_its_letters_are_composed(storage: Storage) -> None:
+    user = await storage.users.add("demo", "caf\u00e9 cr\u00e8me")
+    assert await storage.users.authenticate("demo", "cafe\u0301 cre\u0300me") == user
 
 
 async def test_many_log_ins_at_once_all_succeed(storage: Storage, user: User) -> None:
