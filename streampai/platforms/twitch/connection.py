@@ -128,6 +128,8 @@ class EventSubConnection:
                     failure = welcome
         except WebSocketFailed as exc:
             failure = PlatformUnavailable(f"the connection to Twitch failed: {exc}")
+            if socket is not None and socket.reason is None:
+                socket.reason = failure
         if socket is not None:
             self._ended(socket)
         elif failure is not None:
@@ -236,12 +238,12 @@ class EventSubConnection:
 
     async def _follow(self, url: str) -> EventSubSocket | None:
         """A socket to the address Twitch gave, verbatim; the subscriptions move there by themselves."""
-        if urlsplit(url).scheme != urlsplit(self._url).scheme:
-            return None
         with trio.move_on_after(self._patience.reconnect):
             try:
-                return await self._connect(url)
-            except StreampaiError:
+                if urlsplit(url).scheme == urlsplit(self._url).scheme:
+                    return await self._connect(url)
+            except (StreampaiError, ValueError):
+                # ValueError: what was given is no address at all.
                 return None
         return None
 
