@@ -84,10 +84,10 @@ class RequestLimit:
             self._opened, self._used = now, 0
         self._used += 1
         if self._used > self.quota and now >= self._blocked_until:
-            self.block(self.window)
+            self._blocked_until = now + self.window
         passes = now >= self._blocked_until
         until = self._opened + self.window if passes else self._blocked_until
-        left, wait = max(0, self.quota - self._used), math.ceil(until - now)
+        left, wait = max(0, self.quota - self._used), math.ceil(until - now - 1e-6)
         headers = {
             "Ratelimit": f'"default";r={left if passes else 0};t={wait}',
             "Ratelimit-Policy": f'"default";q={self.quota};w={math.ceil(self.window)}',
