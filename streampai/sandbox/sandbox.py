@@ -17,6 +17,7 @@ from .faults import Hold, ServiceFaults
 from .options import SandboxOptions
 from .scenario import Scenarios
 from .twitch_acts import TwitchActs
+from .twitch_occasions import TwitchOccasions
 from .twitch_state import TwitchState
 
 LAST_BY_DEFAULT = 20_000
@@ -136,7 +137,14 @@ def build_sandbox(options: SandboxOptions, seed: int | None) -> Sandbox:
         twitch=twitch,
         eventsub=eventsub,
         acts=acts,
-        scenarios=Scenarios(cloudflare, twitch, acts, rng("scenarios"), pace=options.story_pace),
+        scenarios=Scenarios(
+            cloudflare,
+            twitch,
+            acts,
+            TwitchOccasions(eventsub, rng("occasions")),
+            rng("scenarios"),
+            pace=options.story_pace,
+        ),
         faults={
             name: ServiceFaults(name, rng(f"faults/{name}"))
             for name in ("cloudflare", "helix", "oauth")

@@ -13,6 +13,7 @@ import trio
 
 from .cloudflare_state import CloudflareState, LiveInput
 from .twitch_acts import TwitchActs
+from .twitch_occasions import TwitchOccasions
 from .twitch_state import Channel, TwitchState, User
 
 # Stories at once; more is a mistake in a script.
@@ -85,6 +86,7 @@ class Scenarios:
         cloudflare: CloudflareState,
         twitch: TwitchState,
         acts: TwitchActs,
+        occasions: TwitchOccasions,
         rng: random.Random,
         *,
         pace: float = 1.0,
@@ -92,6 +94,7 @@ class Scenarios:
         self._cloudflare = cloudflare
         self._twitch = twitch
         self._acts = acts
+        self._occasions = occasions
         self._rng = rng
         self._pace = pace
         self._nursery: trio.Nursery | None = None
@@ -110,6 +113,9 @@ class Scenarios:
             "clear": lambda channel, _: self._acts.clear_chat(channel),
             "ban": self._ban,
             "delete_message": self._delete_message,
+            "hype_train": self._hype_train,
+            "poll": self._poll,
+            "prediction": self._prediction,
             "ad_break": lambda channel, _: self._acts.ad_break(channel),
         }
         self._long: Mapping[str, Callable[[Channel, Parameters], Awaitable[None]]] = {
@@ -240,6 +246,18 @@ class Scenarios:
         if author is None:
             raise ScenarioError("no such message")
         self._acts.delete_message(channel, author, message_id)
+
+    def _hype_train(self, channel: Channel, given: Parameters) -> str:
+        total = _count(given, "total", 900, 1_000_000)
+        return self._occasions.hype_train(channel, self._somebody(given), total)
+
+    def _poll(self, channel: Channel, given: Parameters) -> str:
+        title = str(given.get("title", "What next?"))
+        return self._occasions.poll(channel, title, ["Another round", "Something else"])
+
+    def _prediction(self, channel: Channel, given: Parameters) -> str:
+        title = str(given.get("title", "Will it work?"))
+        return self._occasions.prediction(channel, title, ["Yes", "No"])
 
     # Long stories
 
