@@ -164,10 +164,15 @@ class ApiClient:
             timeout=None,
         ) as response:
             body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise PlatformUnavailable(f"{self._service} gave an answer without end")
+            # Leaving the loop half-way would leave httpx's iterators to the
+            # garbage collector; a cancellation unwinds them.
+            with trio.CancelScope() as reading:
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ANSWER:
+                        reading.cancel()
+        if len(body) > MAX_ANSWER:
+            raise PlatformUnavailable(f"{self._service} gave an answer without end")
         return Answer(
             service=self._service,
             status=response.status_code,

@@ -359,8 +359,11 @@ async def test_a_validation_that_renews_does_not_wait_for_itself(
     async def validate() -> None:
         got.append(await account.renew(Secret("access-0")))
 
-    async with bench.running(tokens(0), validate) as account:
+    account = bench.make(tokens(0), validate)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(account.run)
         await trio.sleep(5)
+        nursery.cancel_scope.cancel()
     assert got == [Secret("access-1")]
 
 
