@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from .. import names
-from ..errors import CloudflareUnavailable, RateLimited, StreampaiError
+from ..errors import CloudflareUnavailable, StreampaiError
 from ..runtime import Registry, Server
 from ..telemetry import Telemetry
 from .client import CloudflareClient
@@ -251,7 +251,8 @@ class CloudflareOutputManager(Server):
                 await trio.sleep(ROUND_PAUSE * round_)
             errors = await self._delete(uid, outputs)
             for error in errors:
-                if isinstance(error, RateLimited) or not error.retryable:
+                # A refusal, a block, a store that cannot be written: no round will mend it.
+                if not isinstance(error, CloudflareUnavailable):
                     raise error
         why = f": {errors[-1].message}" if errors else "."
         raise CloudflareUnavailable(

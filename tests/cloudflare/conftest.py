@@ -39,16 +39,14 @@ def fake() -> FakeCloudflare:
 
 
 @pytest.fixture
-async def client(
-    fake: FakeCloudflare, telemetry: Telemetry, autojump_clock: object
-) -> AsyncIterator[CloudflareClient]:
+async def client(fake: FakeCloudflare, telemetry: Telemetry) -> AsyncIterator[CloudflareClient]:
     async with fake.http() as http:
         yield CloudflareClient(http, SETTINGS, timeout=10.0, telemetry=telemetry, now=fake_now)
 
 
 @pytest.fixture
 async def generous_client(
-    fake: FakeCloudflare, telemetry: Telemetry, autojump_clock: object
+    fake: FakeCloudflare, telemetry: Telemetry
 ) -> AsyncIterator[CloudflareClient]:
     """With a budget that never bites."""
     settings = attrs.evolve(SETTINGS, requests_per_window=1_000_000, token=Secret(TOKEN))

@@ -39,6 +39,10 @@ class FakeCloudflare:
         self.requests: list[tuple[float, str, str]] = []
         self.fault: Callable[[httpx.Request], str] = _no_fault
         self.point: Callable[[], Awaitable[None]] = _no_point
+        # Requests that have come to the point where a fault may hit them.
+        self.reached = 0
+        # Inputs whose encoder has died without a word.
+        self.silent: set[str] = set()
         self.skew = timedelta(0)
         self.retry_after = "60"
         self.headers: dict[str, str] = {}
@@ -105,6 +109,7 @@ class FakeCloudflare:
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append((trio.current_time(), request.method, request.url.path))
         await trio.sleep(self.latency)
+        self.reached += 1
         fault = self.fault(request)
         await self.point()
         if fault == "refuse":
@@ -154,6 +159,7 @@ class FakeCloudflare:
             case _, [uid, *_] if uid not in self.inputs:
                 return _answer(404, None, code=10003, message="not found")
             case "GET", [uid]:
+                self._beat(uid)
                 return _answer(200, self.inputs[uid])
             case "DELETE", [uid]:
                 del self.inputs[uid], self.outputs[uid]
@@ -170,6 +176,11 @@ class FakeCloudflare:
             case _, [uid, "outputs", output_uid]:
                 return self._one_output(request.method, uid, output_uid, body)
         return _answer(404, None, code=7003, message="no route")
+
+    def _beat(self, uid: str) -> None:
+        current = (self.inputs[uid]["status"] or {"current": {}})["current"]
+        if current.get("state") == "connected" and uid not in self.silent:
+            current["statusLastSeen"] = (fake_now() + self.skew).isoformat()
 
     def _one_output(
         self, method: str, uid: str, output_uid: str, body: dict[str, Any]

@@ -2,6 +2,7 @@ import random
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from streampai.cloudflare.limiter import LONGEST_INTERVAL, Lane, PollPlan, RequestBudget
 from streampai.errors import RateLimited
@@ -91,7 +92,7 @@ def test_polls_are_halved_while_others_use_the_quota_up() -> None:
 
 
 async def test_cloudflares_own_count_halves_the_polls(
-    telemetry: Telemetry, autojump_clock: object
+    telemetry: Telemetry, autojump_clock: MockClock
 ) -> None:
     budget = RequestBudget(1020, telemetry=telemetry)
     budget.learn(remaining=400, quota=1200, resets_in=100)
@@ -102,7 +103,7 @@ async def test_cloudflares_own_count_halves_the_polls(
 
 @pytest.mark.parametrize("per_window", [10, 100, 1020])
 async def test_a_window_never_has_more_than_the_setting(
-    telemetry: Telemetry, autojump_clock: object, per_window: int
+    telemetry: Telemetry, autojump_clock: MockClock, per_window: int
 ) -> None:
     budget = RequestBudget(per_window, telemetry=telemetry)
     times: list[float] = []
@@ -126,7 +127,7 @@ async def test_a_window_never_has_more_than_the_setting(
 
 
 async def test_who_would_wait_too_long_is_told_at_once(
-    telemetry: Telemetry, heard: list[TelemetryEvent], autojump_clock: object
+    telemetry: Telemetry, heard: list[TelemetryEvent], autojump_clock: MockClock
 ) -> None:
     budget = RequestBudget(1020, telemetry=telemetry)
     budget.block(60.0)
@@ -142,7 +143,7 @@ async def test_who_would_wait_too_long_is_told_at_once(
 
 
 async def test_a_block_that_comes_while_waiting_ends_the_wait_in_time(
-    telemetry: Telemetry, autojump_clock: object
+    telemetry: Telemetry, autojump_clock: MockClock
 ) -> None:
     budget = RequestBudget(10, telemetry=telemetry)
     await budget.acquire(Lane.STOP, patience=1)
