@@ -32,7 +32,7 @@ from .settings import Secret, Settings
 from .storage import Storage, open_storage
 from .telemetry import Telemetry
 from .telemetry.metrics import Metrics
-from .telemetry.task_tree import render, task_tree
+from .telemetry.task_tree import task_tree
 from .web import WebServer, open_web
 
 # Connections to all services together; a thousand users' polls and commands go
@@ -100,7 +100,7 @@ async def open_application(
             platforms=services.platforms,
             telemetry=telemetry,
             health=manager.status,
-            tree=lambda: render(task_tree()),
+            tree=task_tree,
             metrics=metrics.render,
             now=now,
         )

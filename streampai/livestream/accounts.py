@@ -12,9 +12,9 @@ from .. import names
 from ..errors import CommandRefused, ReloginNeeded
 from ..platforms.platform import Account
 from ..platforms.tokens import AccountTokens
-from ..runtime import ChildSpec, DynamicSupervisor, Report
+from ..runtime import ChildSpec, DynamicSupervisor
 from ..storage import StoredAccount
-from .services import Services
+from .services import Report, Services
 
 
 class UserAccounts:
@@ -78,8 +78,7 @@ class UserAccounts:
                 await self._refreshers.terminate_child(platform)
         elif (
             platform in self._tokens
-            and stored.identity.platform_user_id
-            == self._stored[platform].identity.platform_user_id
+            and stored.identity.platform_user_id == self._stored[platform].identity.platform_user_id
         ):
             self._stored[platform] = stored
             self._tokens[platform].replace(stored.tokens)

@@ -73,9 +73,7 @@ class DisconnectClock:
 
 
 def _encoder_is_gone(value: Any) -> bool:
-    return (
-        value.status is StreamStatus.STREAMING and value.input.state is InputState.DISCONNECTED
-    )
+    return value.status is StreamStatus.STREAMING and value.input.state is InputState.DISCONNECTED
 
 
 def _clock_is_off(value: Any) -> bool:

@@ -56,9 +56,7 @@ class LivestreamManager:
             report=self._report,
         )
 
-    async def run(
-        self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._supervisor.run)
             for number, session in enumerate(
@@ -111,12 +109,8 @@ class LivestreamManager:
         if user is None:
             raise CommandRefused(code="not_found")
 
-        async def run(
-            *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED
-        ) -> None:
-            manager = UserStreamManager(
-                user=user, services=self._services, report=self._report
-            )
+        async def run(*, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED) -> None:
+            manager = UserStreamManager(user=user, services=self._services, report=self._report)
             await manager.run(task_status=task_status)
 
         await self._supervisor.start_child(

@@ -10,7 +10,8 @@ import trio
 
 from .. import names
 from ..platforms.monitor import PlatformMonitor
-from ..runtime import Backoff, ChildSpec, DynamicSupervisor, Registry, Report
+from ..runtime import Backoff, ChildSpec, DynamicSupervisor, Registry
+from .services import Report
 
 # A monitor deals with what platforms do; its crash is a bug. It is tried again
 # after growing waits, and past its budget only once a minute, for ever: the
@@ -56,9 +57,7 @@ class PlatformMonitorSupervisor:
         if platform in self.running():
             return
 
-        async def run(
-            *, task_status: "trio.TaskStatus[object]" = trio.TASK_STATUS_IGNORED
-        ) -> None:
+        async def run(*, task_status: "trio.TaskStatus[object]" = trio.TASK_STATUS_IGNORED) -> None:
             # A fresh monitor for every start: a restart takes nothing over.
             await self._make_monitor(platform).run(task_status=task_status)
 

@@ -13,6 +13,7 @@ outside world, and whoever starts this tree again reads it and goes on:
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -51,6 +52,7 @@ from . import transitions
 from .disconnect_clock import DisconnectClock
 from .services import Services
 from .snapshot import StreamSnapshot
+from .stream_state import StreamStateServer
 from .transitions import StreamStatus
 
 if TYPE_CHECKING:
@@ -265,9 +267,7 @@ class Show:
         for platform in session.platforms:
             if platform not in failed:
                 await self._start_monitor(platform)
-        started = StreamStarted(
-            platforms=session.platforms, failed=tuple(failed), **self._facts()
-        )
+        started = StreamStarted(platforms=session.platforms, failed=tuple(failed), **self._facts())
         await self._manager.to_state(lambda state: state.show(busy=""))
         await self._manager.to_state(
             lambda state: state.enter(
@@ -337,9 +337,7 @@ class Show:
             platform, output="failed", output_code=error.code, output_reason=error.message
         )
         await self._tell(
-            OutputFailed(
-                platform=platform, code=error.code, reason=error.message, **self._facts()
-            )
+            OutputFailed(platform=platform, code=error.code, reason=error.message, **self._facts())
         )
 
     async def _start_monitor(self, platform: str) -> None:
@@ -369,9 +367,7 @@ class Show:
                     break
                 wait = exc.retry_after if isinstance(exc, RateLimited) else backoff.next()
                 reason = f"Outputs are still to be removed: {exc.message}"
-                await self._manager.to_state(
-                    lambda state, reason=reason: state.show(reason=reason)
-                )
+                await self._manager.to_state(partial(StreamStateServer.show, reason=reason))
                 await trio.sleep(wait)
             else:
                 break

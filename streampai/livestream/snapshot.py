@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import orjson
 
-from ..cloudflare.models import InputState, InputStatus
+from ..cloudflare.models import InputStatus
 from .transitions import StreamStatus
 
 
@@ -67,7 +67,7 @@ class StreamSnapshot:
     session_id: str | None = None
     started_at: datetime | None = None
     grace_ends_at: datetime | None = None
-    input: InputStatus | None = None
+    input: InputStatus = InputStatus()
     ingest_url: str = ""
     destinations: dict[str, DestinationStatus] = attrs.field(factory=dict)
     title: str = ""
@@ -95,21 +95,8 @@ class StreamSnapshot:
         )
 
 
-def encode_input(status: InputStatus | None, ingest_url: str) -> dict[str, Any]:
+def encode_input(status: InputStatus, ingest_url: str) -> dict[str, Any]:
     """The input's part of the snapshot, also what ``cloudflare_input:{user}`` carries."""
-    if status is None:
-        return {
-            "state": InputState.UNKNOWN.value,
-            "last_known": InputState.UNKNOWN.value,
-            "since": None,
-            "checked_at": None,
-            "protocol": "",
-            "reason": "not asked yet",
-            "gap": False,
-            "next_check_in": 0.0,
-            "ingest_url": ingest_url,
-            "provisioned": bool(ingest_url),
-        }
     return {
         "state": status.state.value,
         "last_known": status.last_known.value,

@@ -78,9 +78,7 @@ class PlatformStatistics:
                 self.units[event.unit] = self.units.get(event.unit, 0) + event.amount
                 if event.money is not None:
                     currency = event.money.currency
-                    self.support[currency] = (
-                        self.support.get(currency, 0) + event.money.minor_units
-                    )
+                    self.support[currency] = self.support.get(currency, 0) + event.money.minor_units
             case RaidReceived():
                 self.counts["raids"] += 1
                 self.counts["raiders"] += event.viewers

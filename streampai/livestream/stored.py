@@ -7,6 +7,7 @@ cloudflare/ knows nothing of storage; it asks for an ``IntentLog`` and an
 from collections.abc import Mapping, Sequence
 
 from ..cloudflare import LiveInput
+from ..platforms.platform import Now
 from ..storage import Intent, Storage, StoredInput
 
 
@@ -30,16 +31,20 @@ class StoredIntents:
 class StoredLiveInput:
     """The live input of one user."""
 
-    def __init__(self, storage: Storage, user_id: int) -> None:
+    def __init__(self, storage: Storage, user_id: int, now: Now) -> None:
         self._storage = storage
         self._user_id = user_id
+        self._now = now
 
     async def get(self) -> LiveInput | None:
         stored = await self._storage.inputs.get(self._user_id)
         if stored is None:
             return None
         return LiveInput(
-            uid=stored.uid, ingest_url=stored.ingest_url, stream_key=stored.stream_key
+            uid=stored.uid,
+            ingest_url=stored.ingest_url,
+            stream_key=stored.stream_key,
+            created=stored.created_at,
         )
 
     async def save(self, live_input: LiveInput) -> None:
@@ -49,5 +54,6 @@ class StoredLiveInput:
                 uid=live_input.uid,
                 ingest_url=live_input.ingest_url,
                 stream_key=live_input.stream_key,
+                created_at=live_input.created or self._now(),
             ),
         )

@@ -89,7 +89,7 @@ class StreamStateServer(Server):
 
     ``rebuild`` fills a fresh snapshot with what the siblings know (the input,
     outputs, monitors, accounts): after a crash they need not be asked to say it
-    again. ``topics`` are the durable topics.
+    again. ``up`` is this server while it is up, None between two lives.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class StreamStateServer(Server):
         settings: LivestreamSettings,
         simulated: bool,
         now: Now,
+        up: "AsyncValue[StreamStateServer | None]",
     ) -> None:
         # 1,024 calls: a second of a chat storm; beyond it monitors wait, their sockets
         # fill, and the platform slows down, as it should.
@@ -118,6 +119,7 @@ class StreamStateServer(Server):
         self._telemetry = telemetry
         self._settings = settings
         self._now = now
+        self._up = up
         self._snapshot = StreamSnapshot(
             revision=int(now().timestamp() * 1000),
             user_id=user_id,
@@ -230,6 +232,7 @@ class StreamStateServer(Server):
         self._rebuild(snapshot)
         self._publish_snapshot()
         self._publish_input()
+        self._up.value = self
 
     async def _continue_topic(self, topic: str) -> None:
         """Take up a stored topic's life: its epoch, its numbers, its last publications."""
@@ -266,13 +269,14 @@ class StreamStateServer(Server):
 
     # --- running ----------------------------------------------------------------
 
-    async def run(
-        self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._publish_statistics, name=f"{names.task_name(self.key)}/clock")
-            await super().run(task_status=task_status)
-            nursery.cancel_scope.cancel()
+    async def run(self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._publish_statistics, name=f"{self.name}/statistics")
+                await super().run(task_status=task_status)
+        finally:
+            if self._up.value is self:
+                self._up.value = None
 
     async def handle_batch(self, messages: Sequence[Envelope]) -> None:
         rows: list[EventRow] = []
@@ -365,9 +369,7 @@ class StreamStateServer(Server):
             if self._is_new(event.id):
                 self._row(self._lifecycle_topic, event, rows)
 
-    def _row(
-        self, topic: str, event: PlatformEvent | LifecycleEvent, rows: list[EventRow]
-    ) -> None:
+    def _row(self, topic: str, event: PlatformEvent | LifecycleEvent, rows: list[EventRow]) -> None:
         self._sequence += 1
         self._tops[topic] += 1
         rows.append(
@@ -465,7 +467,5 @@ class StreamStateServer(Server):
         while True:
             await self._statistics_wake.wait()
             self._statistics_wake = trio.Event()
-            self._pubsub.publish(
-                names.statistics_topic(self._user_id), self.encoded_statistics()
-            )
+            self._pubsub.publish(names.statistics_topic(self._user_id), self.encoded_statistics())
             await trio.sleep(interval)

@@ -15,6 +15,7 @@ the whole tree again, and it takes up the show where storage says it stands.
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import attrs
@@ -51,7 +52,6 @@ from ..runtime import (
     Mailbox,
     MailboxFull,
     NotRunning,
-    Report,
     Server,
     Supervisor,
 )
@@ -61,7 +61,7 @@ from ..telemetry.events import BreakerChanged, MonitorStarted, PlatformEventDrop
 from .accounts import UserAccounts
 from .outgoing import Outgoing
 from .platform_monitors import PlatformMonitorSupervisor
-from .services import Services
+from .services import Report, Services
 from .show import Show
 from .snapshot import DestinationStatus, StreamSnapshot
 from .stored import StoredIntents, StoredLiveInput
@@ -106,7 +106,7 @@ class UserStreamManager(Server):
         self._report = report
         self._settings = services.settings
         self.status: AsyncValue[StreamStatus] = AsyncValue(StreamStatus.OFFLINE)
-        self.live_input: AsyncValue[InputStatus] = AsyncValue(InputStatus.not_asked())
+        self.live_input: AsyncValue[InputStatus] = AsyncValue(InputStatus())
         self._state: AsyncValue[StreamStateServer | None] = AsyncValue(None)
         self._input_monitor: CloudflareInputMonitor | None = None
         self._destinations: dict[str, DestinationStatus] = {}
@@ -139,14 +139,15 @@ class UserStreamManager(Server):
 
     def snapshot(self) -> bytes:
         """The state of the stream page as JSON; as it was last known while it restarts."""
-        if (state := self._state.value) is not None:
+        state: StreamStateServer | None = self._state.value
+        if state is not None:
             return state.encoded_snapshot
         history = self._services.pubsub.history(names.user_stream_topic(self.user.id))
         return history[-1].data
 
     def topic_snapshot(self, topic: str) -> bytes | None:
         """What a browser gets that subscribes without a position; None: nothing to give."""
-        state = self._state.value
+        state: StreamStateServer | None = self._state.value
         user_id = self.user.id
         if topic == names.user_stream_topic(user_id):
             return self.snapshot()
@@ -170,7 +171,7 @@ class UserStreamManager(Server):
 
     async def stream_key(self) -> tuple[str, Secret]:
         """The ingest's URL and key, for the encoder. Raises CommandRefused ``input_missing``."""
-        live_input = await StoredLiveInput(self._services.storage, self.user.id).get()
+        live_input = await self._stored_input().get()
         if live_input is None:
             raise CommandRefused(code="input_missing")
         return live_input.ingest_url, live_input.stream_key
@@ -242,13 +243,11 @@ class UserStreamManager(Server):
 
     # --- the tree ---------------------------------------------------------------------
 
-    async def run(
-        self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED) -> None:
         await self._load()
         supervisor = Supervisor(
             self._children(),
-            name=names.task_name(self.key),
+            name=self.name,
             max_restarts=RESTARTS,
             max_seconds=RESTART_WINDOW,
             backoff=Backoff(0.05, 5.0),
@@ -256,7 +255,7 @@ class UserStreamManager(Server):
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
-            name = names.task_name(self.key)
+            name = self.name
             nursery.start_soon(self._show_input, name=f"{name}/input")
             nursery.start_soon(self._show.run_clock, name=f"{name}/disconnect_clock")
             nursery.start_soon(self._work_show_lane, name=f"{name}/show")
@@ -356,7 +355,7 @@ class UserStreamManager(Server):
             user_id=self.user.id,
             name=self.user.name,
             client=services.cloudflare,
-            store=StoredLiveInput(services.storage, self.user.id),
+            store=self._stored_input(),
             intents=StoredIntents(services.storage, self.user.id),
             status=self.live_input,
             attention=self._attention,
@@ -406,8 +405,11 @@ class UserStreamManager(Server):
             self._breakers[platform] = CircuitBreaker(on_change=changed)
         return self._breakers[platform]
 
+    def _stored_input(self) -> StoredLiveInput:
+        return StoredLiveInput(self._services.storage, self.user.id, self._services.now)
+
     async def _input_uid(self) -> str:
-        live_input = await StoredLiveInput(self._services.storage, self.user.id).get()
+        live_input = await self._stored_input().get()
         if live_input is None:
             raise CommandRefused(code="input_missing")
         return live_input.uid
@@ -446,9 +448,7 @@ class UserStreamManager(Server):
                     return
         for event in events:
             self._services.telemetry.emit(
-                PlatformEventDropped(
-                    user_id=self.user.id, platform=event.platform, reason="lost"
-                )
+                PlatformEventDropped(user_id=self.user.id, platform=event.platform, reason="lost")
             )
         await self._show.tell_lost(events)
 
@@ -468,9 +468,10 @@ class UserStreamManager(Server):
         """Every change of the input: shown, and followed between offline and ready."""
         async with aclosing(self.live_input.eventual_values()) as values:
             async for status in values:
-                url = self._ingest_url()
                 await self.to_state(
-                    lambda state, status=status, url=url: state.show_input(status, url)
+                    partial(
+                        StreamStateServer.show_input, status=status, ingest_url=self._ingest_url()
+                    )
                 )
                 await self._show.follow_input(status)
 
@@ -516,9 +517,7 @@ class UserStreamManager(Server):
         if await commands.seen(command.id, self.user.id):
             return
         self._check(command)
-        lane = (
-            self._talk_lane if isinstance(command, SendChat | EditMetadata) else self._show_lane
-        )
+        lane = self._talk_lane if isinstance(command, SendChat | EditMetadata) else self._show_lane
         if lane.depth >= LANE_CAPACITY:
             raise RateLimited("Too many commands are waiting.", retry_after=1.0)
         await commands.accept(command.id, self.user.id, command_name(command))
@@ -598,5 +597,3 @@ class UserStreamManager(Server):
         await self._services.storage.metadata.set(self.user.id, title, category)
         await self.to_state(lambda state: state.show(title=title, category=category))
         return {"receipts": receipts}
-
-
