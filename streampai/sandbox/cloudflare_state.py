@@ -180,8 +180,8 @@ class CloudflareState:
     # The encoder
 
     def connect_encoder(self, live: LiveInput, protocol: str = "rtmp") -> bool:
-        """False when the input is disabled, as the service then refuses publishers."""
-        if not live.settings["enabled"]:
+        """False when the input is disabled or gone, as the service then refuses publishers."""
+        if not live.settings["enabled"] or live.uid not in self.inputs:
             return False
         if live.encoder is None:
             live.encoder = Encoder(protocol=protocol, since=datetime.now(UTC))

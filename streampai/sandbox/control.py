@@ -196,7 +196,8 @@ class ControlService:
         return _json({"deleted": live.uid})
 
     async def _shutdown(self) -> Response:
-        self._sandbox.shutdown.set()
+        # Not before this answer is out.
+        self._sandbox.agenda.after(0.05, self._sandbox.shutdown.set)
         return _json({})
 
 

@@ -6,6 +6,7 @@ A story is given by name and parameters. The short ones have happened when
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -64,6 +65,8 @@ LINES = (
 )
 
 Parameters = Mapping[str, Any]
+# A long story whose parameters have been checked: nothing is left that could be refused.
+Telling = Callable[[], Awaitable[None]]
 
 
 class ScenarioError(ValueError):
@@ -118,7 +121,7 @@ class Scenarios:
             "prediction": self._prediction,
             "ad_break": lambda channel, _: self._acts.ad_break(channel),
         }
-        self._long: Mapping[str, Callable[[Channel, Parameters], Awaitable[None]]] = {
+        self._long: Mapping[str, Callable[[Channel, Parameters], Telling]] = {
             "chat": self._chat,
             "chat_storm": self._chat_storm,
             "encoder_drop": self._encoder_drop,
@@ -151,12 +154,11 @@ class Scenarios:
             raise ScenarioError(f"no such scenario; there are {', '.join(self.names)}")
         if self._nursery is None or len(self.running) >= MAX_RUNNING:
             raise ScenarioError("too many scenarios at once")
+        telling = self._long[name](channel, given)
         self._number += 1
         story = Story(self._number, name, channel.owner.login)
         self.running[story.number] = story
-        self._nursery.start_soon(
-            self._tell, story, self._long[name], channel, given, name=f"sandbox/story/{name}"
-        )
+        self._nursery.start_soon(self._tell, story, telling, name=f"sandbox/story/{name}")
         return {"story": name, "user": channel.owner.login, "number": story.number}
 
     def stop(self, number: int | None = None) -> int:
@@ -166,16 +168,10 @@ class Scenarios:
             story.scope.cancel()
         return len(chosen)
 
-    async def _tell(
-        self,
-        story: Story,
-        tell: Callable[[Channel, Parameters], Awaitable[None]],
-        channel: Channel,
-        given: Parameters,
-    ) -> None:
+    async def _tell(self, story: Story, telling: Telling) -> None:
         try:
             with story.scope:
-                await tell(channel, given)
+                await telling()
         finally:
             del self.running[story.number]
 
@@ -261,25 +257,32 @@ class Scenarios:
 
     # Long stories
 
-    async def _pause(self, seconds: float) -> None:
-        await trio.sleep(seconds / self._pace)
-
-    async def _chat(self, channel: Channel, given: Parameters) -> None:
+    def _chat(self, channel: Channel, given: Parameters) -> Telling:
+        """``count`` messages, one every ``interval`` seconds; ``{n}`` in ``text`` is its number."""
         count, interval = _count(given, "count", 1, 1_000_000), _seconds(given, "interval", 0.0)
-        for index in range(count):
-            text = str(given.get("text", "")).replace("{n}", str(index + 1))
-            self._acts.say(channel, self._somebody(given), text or self._line(channel))
-            await trio.sleep(interval)
+        template = str(given.get("text", ""))
 
-    async def _chat_storm(self, channel: Channel, given: Parameters) -> None:
+        async def tell() -> None:
+            for index in range(count):
+                text = template.replace("{n}", str(index + 1)) or self._line(channel)
+                self._acts.say(channel, self._somebody(given), text)
+                await trio.sleep(interval)
+
+        return tell
+
+    def _chat_storm(self, channel: Channel, given: Parameters) -> Telling:
         """``rate`` messages a second for ``seconds``."""
         rate, seconds = _seconds(given, "rate", 100.0), _seconds(given, "seconds", 5.0)
-        start, sent = trio.current_time(), 0
-        while (elapsed := trio.current_time() - start) < seconds:
-            for _ in range(int(elapsed * rate) - sent):
-                sent += 1
-                self._acts.say(channel, self._somebody(given), f"{self._line(channel)} {sent}")
-            await trio.sleep(max(0.005, 1 / rate))
+
+        async def tell() -> None:
+            start, sent = trio.current_time(), 0
+            while (elapsed := trio.current_time() - start) < seconds:
+                for _ in range(int(elapsed * rate) - sent):
+                    sent += 1
+                    self._acts.say(channel, self._somebody(given), f"{self._line(channel)} {sent}")
+                await trio.sleep(max(0.005, 1 / max(rate, 1.0)))
+
+        return tell
 
     def _input(self, channel: Channel, given: Parameters) -> LiveInput:
         who = str(given.get("input") or channel.owner.login)
@@ -290,32 +293,42 @@ class Scenarios:
             raise ScenarioError(f"no live input of {who}")
         return live
 
-    async def _encoder_drop(self, channel: Channel, given: Parameters) -> None:
+    def _encoder_drop(self, channel: Channel, given: Parameters) -> Telling:
         """The encoder is gone for ``seconds``, then back."""
-        live = self._input(channel, given)
-        protocol = live.encoder.protocol if live.encoder else "rtmp"
-        self._cloudflare.disconnect_encoder(live)
-        await trio.sleep(_seconds(given, "seconds", 10.0))
-        self._cloudflare.connect_encoder(live, protocol)
+        live, seconds = self._input(channel, given), _seconds(given, "seconds", 10.0)
 
-    async def _show(self, channel: Channel, given: Parameters) -> None:
-        """A whole show of ``seconds``: the encoder comes, people gather, things happen, it ends.
+        async def tell() -> None:
+            protocol = live.encoder.protocol if live.encoder else "rtmp"
+            self._cloudflare.disconnect_encoder(live)
+            await trio.sleep(seconds)
+            self._cloudflare.connect_encoder(live, protocol)
+
+        return tell
+
+    def _show(self, channel: Channel, given: Parameters) -> Telling:
+        """A whole show of ``seconds``: the encoder comes, things happen ``rate`` times a second, it ends.
 
         The streamer's own part, Start Stream, is left to the streamer.
         """
-        live = self._input(channel, given)
-        self._cloudflare.connect_encoder(live)
-        with trio.move_on_after(_seconds(given, "seconds", 120.0)):
-            await self._act_out(channel, _seconds(given, "rate", 1.0))
-        self._cloudflare.disconnect_encoder(live)
+        live, seconds = self._input(channel, given), _seconds(given, "seconds", 120.0)
+        rate = _seconds(given, "rate", 1.0)
 
-    async def _life(self, channel: Channel, given: Parameters) -> None:
+        async def tell() -> None:
+            self._cloudflare.connect_encoder(live)
+            with trio.move_on_after(seconds):
+                await self._act_out(channel, rate)
+            self._cloudflare.disconnect_encoder(live)
+
+        return tell
+
+    def _life(self, channel: Channel, given: Parameters) -> Telling:
         """Something happens now and then, as long as the channel is live, until stopped."""
-        await self._act_out(channel, _seconds(given, "rate", 0.5), only_live=True)
+        rate = _seconds(given, "rate", 0.5)
+        return partial(self._act_out, channel, rate, only_live=True)
 
     async def _act_out(self, channel: Channel, rate: float, *, only_live: bool = False) -> None:
         while True:
-            await self._pause(self._rng.expovariate(max(rate, 0.01)))
+            await trio.sleep(self._rng.expovariate(max(rate, 0.01)) / self._pace)
             if only_live and not channel.live:
                 continue
             channel.viewers = max(1, channel.viewers + self._rng.randint(-3, 4))
