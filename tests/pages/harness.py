@@ -43,8 +43,7 @@ def build_app(world: World, nursery: trio.Nursery, *, settle: float) -> QuartTri
     async def secure(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = CSP
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if world.skew:
-            response.headers["Date"] = world.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
+        response.headers["Date"] = world.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
         return response
 
     @app.get("/static/<path:name>")
@@ -217,6 +216,7 @@ def open_harness(
         config = Config()
         config.bind = [f"127.0.0.1:{port}"]
         config.accesslog = config.errorlog = None
+        config.include_date_header = False  # the world has its own clock
         config.graceful_timeout = 0.1
         async with trio.open_nursery() as nursery:
             app = build_app(made, nursery, settle=settle)

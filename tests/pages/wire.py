@@ -67,7 +67,9 @@ class Broker:
         for line in frame.split("\n"):
             command = json.loads(line)
             if command:
-                connection.send(json.dumps({"id": command["id"], **self._answer(connection, command)}))
+                connection.send(
+                    json.dumps({"id": command["id"], **self._answer(connection, command)})
+                )
 
     def _answer(self, connection: Connection, command: dict[str, Any]) -> dict[str, Any]:
         if "connect" in command:

@@ -10,18 +10,20 @@ export function createHistory({ api, store }) {
   const page = (before, limit) => api.get(`/api/events?before=${before}&limit=${limit}`);
 
   return {
-    /** The page of events before the oldest shown one. */
+    /** The page of events before those from which on the feed is whole. */
     async loadEarlier() {
       const { feed, earlier } = store.get();
       if (earlier.loading || earlier.end || feed.rows.length === 0) return;
-      store.dispatch({ type: "earlier", earlier: { loading: true } });
+      const set = (change) => store.dispatch({ type: "earlier", earlier: { loading: false, ...change } });
+      set({ loading: true });
       try {
-        const oldest = Math.min(...feed.rows.filter(({ sequence }) => sequence).map(({ sequence }) => sequence));
-        const events = eventsOf(await page(oldest, PAGE));
+        const before = earlier.floor || Math.ceil(feed.rows[0].sequence);
+        const events = eventsOf(await page(before, PAGE));
+        const end = events.length < PAGE;
         store.dispatch({ type: "events", events, earlier: true });
-        store.dispatch({ type: "earlier", earlier: { loading: false, end: events.length < PAGE } });
+        set({ end, asked: true, floor: end ? 0 : Math.min(...events.map(({ sequence }) => sequence)) });
       } catch {
-        store.dispatch({ type: "earlier", earlier: { loading: false } });
+        set({});               // the button is still there
       }
     },
 
@@ -51,7 +53,7 @@ export function createHistory({ api, store }) {
       try {
         const shows = (await api.get("/api/streams"))?.streams ?? [];
         const show = shows.find(({ ended_at: ended }) => ended);
-        if (show && !store.get().lastShow) store.dispatch({ type: "last_show", show });
+        if (show) store.dispatch({ type: "last_show", show });
       } catch {
         // The page is complete without it.
       }

@@ -71,6 +71,7 @@ export function openLive({ userId, dispatch, onNews, onGap, onUnreadable, url = 
         if (wasRecovering && last && oldest && oldest.sequence > last.sequence + 1 && events[0].offset > position + 1) {
           onGap({ after: last, before: oldest });
         }
+        if (!wasRecovering && oldest && events[0].offset > 1) dispatch({ type: "floor", sequence: oldest.sequence });
         for (const { data: event } of events) take(event);
       },
       publication(event) {

@@ -8,7 +8,7 @@
 //   ingest-url, stream-key, show-key, copy-url, copy-key, rotate-key
 //   dest-{platform}       a destination's row; inside: toggle-{platform}, connect-{platform},
 //                         retry-{platform}, lamp-{platform}-video|chat|live (data-state), problem-{platform}
-//   checklist             its items: check-encoder, check-chosen, check-accounts, check-title (data-state = ok | missing | optional)
+//   checklist             its items: check-encoder, check-chosen, check-accounts, check-logins, check-title (data-state = ok | missing | optional)
 //   start, start-error    stop, stop-error, stop-dialog, stop-confirm
 //   clock                 the disconnect clock; clock-left (our countdown), clock-{platform}
 //   title, category, save-metadata, metadata-status
@@ -46,7 +46,7 @@ async function load() {
     store.dispatch({ type: "stream", snapshot, authoritative: false });
     store.dispatch({ type: "viewers", viewers: restoreViewers(snapshot.session_id) });
     listen(me.user.id);
-    if (snapshot.session_id === null) history.loadLastShow();
+    history.loadLastShow();
   } catch (error) {
     if (error.status === 401) toLogin();
     else store.dispatch({ type: "failure", error: { code: error.code ?? "internal_error", message: error.message } });

@@ -15,9 +15,11 @@ export const initial = {
   statisticsAt: null,    // browser's time when the statistics came
   input: null,           // the encoder's newest news, from its own topic or the state snapshot
   feed: emptyFeed,
-  earlier: { loading: false, end: false },
+  // The feed is whole from `floor` on: one topic may have kept less of the past than another.
+  earlier: { loading: false, end: false, floor: 0, asked: false },
   viewers: { session: null, points: [] },   // [ms, count]
   commands: {},          // id → {id, method, area, status, error, result, at}
+  startedAt: null,       // of the show that runs or ran last
   lastShow: null,        // {summary, reason, started_at, ended_at}
   toasts: [],
 };
@@ -36,9 +38,10 @@ export function reduce(state, action) {
     case "viewers": return { ...state, viewers: action.viewers };
     case "events": return withEvents(state, action);
     case "earlier": return { ...state, earlier: { ...state.earlier, ...action.earlier } };
+    case "floor": return withFloor(state, action.sequence);
     case "command": return withCommand(state, action.command);
     case "dismiss_command": return { ...state, commands: without(state.commands, action.id) };
-    case "last_show": return { ...state, lastShow: action.show };
+    case "last_show": return { ...state, lastShow: laterShow(state.lastShow, action.show) };
     case "toast": return { ...state, toasts: [...state.toasts, action.toast].slice(-MAX_TOASTS) };
     case "dismiss": return { ...state, toasts: state.toasts.filter((toast) => toast.id !== action.id) };
     default: throw new Error(`no such action: ${action.type}`);
@@ -49,7 +52,8 @@ function withStream(state, { snapshot, authoritative }) {
   if (!newer(state.stream, snapshot, authoritative)) return state;
   const session = snapshot.session_id ?? state.viewers.session;
   const viewers = session === state.viewers.session ? state.viewers : { session, points: [] };
-  return { ...state, stream: snapshot, input: newestInput(state.input, snapshot.input), failure: null, viewers };
+  return { ...state, stream: snapshot, input: newestInput(state.input, snapshot.input), failure: null, viewers,
+    startedAt: snapshot.started_at ?? state.startedAt };
 }
 
 /** Both the input's own topic and the state snapshot carry it; the later check is the newer one. */
@@ -80,16 +84,27 @@ function withEvents(state, { events, earlier }) {
   let next = { ...state, feed: mergeEvents(state.feed, events, { earlier }) };
   for (const event of events) {
     if (event.type === "command_done" || event.type === "command_failed") next = withOutcome(next, event);
-    if (event.type === "stream_ended" && !earlier) next = { ...next, lastShow: show(state, event) };
+    if (event.type === "stream_ended" && !earlier) next = { ...next, lastShow: laterShow(next.lastShow, showOf(state, event)) };
   }
   return next;
 }
 
-function show(state, event) {
-  return {
-    summary: event.summary ?? {}, reason: event.reason, ended_at: event.occurred_at,
-    started_at: event.summary?.started_at ?? state.stream?.started_at ?? null,
-  };
+/** Once earlier events were asked for, the answers say how far down the feed is whole. */
+function withFloor(state, sequence) {
+  const { earlier } = state;
+  return earlier.asked || sequence <= earlier.floor ? state : { ...state, earlier: { ...earlier, floor: sequence } };
+}
+
+/** Where the storage's record and the event tell of the same end, the record knows more. */
+function laterShow(old, show) {
+  if (!old) return show;
+  const apart = Date.parse(show.ended_at) - Date.parse(old.ended_at);
+  return apart > 10_000 || (apart > -10_000 && show.started_at) ? show : old;
+}
+
+function showOf(state, event) {
+  const known = state.startedAt !== null && state.startedAt < event.occurred_at ? state.startedAt : null;
+  return { summary: event.summary ?? {}, reason: event.reason, ended_at: event.occurred_at, started_at: known };
 }
 
 function withOutcome(state, event) {

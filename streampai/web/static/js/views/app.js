@@ -69,13 +69,14 @@ export function App({ store, api, command, history, onLogOut, onReload }) {
     <${Topbar} ...${parts} onLogOut=${onLogOut} />
     <${Banners} store=${store} onReload=${() => location.reload()} />
     <main id="room" tabindex="-1" class=${`room ${onAir ? "room-air" : "room-before"}`} data-pane=${pane}>
+      ${onAir && html`<h1 class="sr-only">${texts.top.heading}</h1>`}
       ${onAir && html`<${Panes} pane=${pane} onChoose=${setPane} />`}
       ${onAir && html`<${DisconnectClock} ...${parts} />`}
       <div class="column column-show">
         ${!onAir && html`<${Encoder} ...${parts} onAir=${false} />`}
         <${Destinations} ...${parts} onAir=${onAir} />
-        ${onAir && html`<${Metadata} ...${parts} />`}
         ${onAir && html`<${Encoder} ...${parts} onAir=${true} />`}
+        ${onAir && html`<${Metadata} ...${parts} />`}
       </div>
       <div class="column column-main">
         ${onAir ? html`

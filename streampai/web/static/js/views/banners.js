@@ -49,7 +49,7 @@ export function Banners({ store }) {
   const simulated = useStore(store, (state) => state.stream.simulated);
   const sandbox = useStore(store, (state) => state.me.sandbox_url);
   return html`
-    <div class="banners">
+    <section class="banners" aria-label=${t.title}>
       <${LinkBanner} store=${store} />
       ${interrupted && html`
         <div class="banner banner-bad" data-testid="banner-interrupted"><${Icon} name="alert" />
@@ -58,5 +58,5 @@ export function Banners({ store }) {
         <div class="banner banner-note" data-testid="banner-simulated"><${Icon} name="info" />
           <span><strong>${t.simulated}</strong> <span class="banner-more">${t.simulatedMore}</span></span>
           ${sandbox && html`<a href=${sandbox} target="_blank" rel="noopener">${t.sandbox}</a>`}</div>`}
-    </div>`;
+    </section>`;
 }

@@ -25,12 +25,13 @@ function Lamp({ platform, name, state, word }) {
       <${Icon} name=${LAMP_ICONS[state]} />${t.lamps[name]}<span class="sr-only">: ${word}</span></span>`;
 }
 
-function Lamps({ destination }) {
+function Lamps({ destination, picture }) {
   const { platform, output, monitor, live } = destination;
+  const dry = output === "active" && !picture;
   const liveState = live === null ? "off" : live ? "ok" : "busy";
   return html`
     <div class="lamps">
-      <${Lamp} platform=${platform} name="video" state=${VIDEO[output] ?? "off"} word=${t.video[output] ?? output} />
+      <${Lamp} platform=${platform} name="video" state=${dry ? "busy" : VIDEO[output] ?? "off"} word=${dry ? t.noPicture : t.video[output] ?? output} />
       <${Lamp} platform=${platform} name="chat" state=${CHAT[monitor] ?? "off"} word=${t.chat[monitor] ?? monitor} />
       <${Lamp} platform=${platform} name="live" state=${liveState} word=${t.live[live === null ? "unknown" : live ? "yes" : "no"]} />
     </div>`;
@@ -67,8 +68,8 @@ function Account({ destination }) {
   if (!connected || relogin) {
     return html`<span class="dest-account">
       <span class="quiet">${relogin ? t.reloginNeeded : t.noAccount}</span>
-      <a class="button button-small" href=${href} data-testid=${`connect-${platform}`} aria-label=${relogin ? t.reloginOf(name) : t.connectOf(name)}>
-        <${Icon} name="link" />${relogin ? t.relogin : t.connect}</a></span>`;
+      <a class="button button-small" href=${href} data-testid=${`connect-${platform}`}>
+        <${Icon} name="link" />${relogin ? t.relogin : t.connect}<span class="sr-only">: ${name}</span></a></span>`;
   }
   return html`<span class="dest-account quiet">${t.account(account)}</span>`;
 }
@@ -77,6 +78,7 @@ function Destination({ store, command, destination, onAir }) {
   const { platform, enabled, output, monitor } = destination;
   const toggled = useStore(store, (state) => commandOf(state.commands, `destination:${platform}`));
   const retried = useStore(store, (state) => commandOf(state.commands, `retry:${platform}`));
+  const picture = useStore(store, (state) => state.input.state !== "disconnected");
   const [asking, setAsking] = useState(false);
   const set = (on) => command("set_destination", `destination:${platform}`, { platform, enabled: on });
   const toggle = (on) => (onAir && !on && output === "active" ? setAsking(true) : set(on));
@@ -95,7 +97,7 @@ function Destination({ store, command, destination, onAir }) {
         <div class="dest-name"><span class="dest-title">${name}</span><${Account} destination=${destination} /></div>
         <${Switch} destination=${destination} pending=${isPending(toggled) ? toggled : null} onToggle=${toggle} />
       </div>
-      ${active && html`<${Lamps} destination=${destination} />`}
+      ${active && html`<${Lamps} destination=${destination} picture=${picture} />`}
       ${output === "failed" && html`
         <${Problem} testid=${`problem-${platform}`} error=${{ code: destination.output_code || "platform_unavailable", message: destination.output_reason }}>${retry}<//>`}
       ${active && html`<${MonitorNote} destination=${destination} />`}

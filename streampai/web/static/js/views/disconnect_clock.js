@@ -13,8 +13,8 @@ function PlatformLimit({ destination, leftAt, now }) {
   return html`
     <li class=${`clock-limit ${left <= 0 ? "clock-limit-over" : ""}`} data-testid=${`clock-${platform}`}>
       <span class="clock-name">${title || platformTitle(platform)}</span>
-      <span class="clock-time">${left > 0 ? duration(left) : "0:00"}</span>
-      <span class="small quiet">${left > 0 ? t.platformLeft("").trim() : t.platformGone}</span>
+      <span class="small">${left > 0 ? t.platformLimit(limit) : t.platformGone}</span>
+      <span class="clock-time">${duration(left)}</span>
     </li>`;
 }
 
@@ -37,7 +37,7 @@ function Clock({ store, endsAt }) {
       <div class="clock-words">
         <h2 id="clock-title"><${Icon} name="encoder" />${t.title}</h2>
         <p>${t.more}</p>
-        ${known && html`<p class="small quiet">${texts.encoder.sinceTime(atTime(since))}. ${t.platformNote}</p>`}
+        ${known && html`<p class="small quiet">${t.since(atTime(since))}</p>`}
       </div>
       <div class="clock-ours">
         <span class="clock-digits" role="timer" data-testid="clock-left">${duration(left)}</span>

@@ -52,12 +52,12 @@ function Key({ api, ingestUrl, command, rotation }) {
           <${CopyButton} text=${fetchKey} label=${t.copyKey} testid="copy-key" onError=${setError} />
         </dd>
       </div>
-      <div class="secret-foot">
-        <span class="small quiet">${shown && t.hidesIn(shown.left)}</span>
-        <button type="button" class="button button-plain button-small" data-testid="rotate-key" aria-disabled=${String(isPending(rotation))}
-          onClick=${() => !isPending(rotation) && setAsking(true)}>${isPending(rotation) ? html`<span class="spinner"></span>${texts.working}` : t.rotate}</button>
-      </div>
     </dl>
+    <div class="secret-foot">
+      <span class="small quiet">${shown && t.hidesIn(shown.left)}</span>
+      <button type="button" class="button button-plain button-small" data-testid="rotate-key" aria-disabled=${String(isPending(rotation))}
+        onClick=${() => !isPending(rotation) && setAsking(true)}>${isPending(rotation) ? html`<span class="spinner"></span>${texts.working}` : t.rotate}</button>
+    </div>
     ${error && html`<${Problem} error=${error} testid="key-error" />`}
     <${CommandProblem} command=${rotation} testid="rotate-error" />
     ${asking && html`<${Dialog} title=${t.rotateTitle} more=${t.rotateMore} yes=${t.rotateYes} danger testid="rotate-dialog"

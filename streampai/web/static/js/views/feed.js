@@ -37,8 +37,9 @@ export function Feed({ store, history, compact = false }) {
   const anchor = useRef(null);                    // distance from the end, to keep while older rows are put in above
 
   const source = frozen ?? all;
-  const rows = useMemo(() => (hidden.size ? source.filter(({ kind }) => !hidden.has(kind)) : source), [source, hidden]);
-  const shown = rows.length > size ? rows.slice(-size) : rows;
+  const { floor } = earlier;
+  const rows = useMemo(() => source.filter(({ kind, sequence }) => sequence >= floor && !hidden.has(kind)), [source, hidden, floor]);
+  const shown = useMemo(() => (rows.length > size ? rows.slice(-size) : rows), [rows, size]);
   const lastFrozen = frozen?.at(-1)?.sequence ?? Infinity;
   const fresh = frozen ? all.filter(({ sequence, kind }) => sequence > lastFrozen && !hidden.has(kind)).length : 0;
 
@@ -58,10 +59,11 @@ export function Feed({ store, history, compact = false }) {
     return () => resize.disconnect();
   }, [frozen]);
 
-  function more() {
+  async function more() {
+    if (rows.length <= size) await history.loadEarlier();
     anchor.current = box.current.scrollHeight - box.current.scrollTop;
-    if (rows.length > size) setSize(size + WINDOW);
-    else history.loadEarlier().then(() => setFrozen((now) => now && store.get().feed.rows.filter(({ sequence }) => sequence <= lastFrozen)));
+    setSize(size + WINDOW);
+    setFrozen((rows) => rows && store.get().feed.rows.filter(({ sequence }) => sequence <= lastFrozen));
   }
   function scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = box.current;
@@ -79,7 +81,7 @@ export function Feed({ store, history, compact = false }) {
       ${!compact && html`<${Filters} hidden=${hidden} onToggle=${(kind) => setHidden(toggled(hidden, kind))} />`}
     </div>
     <div class="feed-body">
-      <div class="feed-scroll" ref=${box} tabindex="0" role="region" aria-label=${t.title} onScroll=${scrolled}>
+      <div class="feed-scroll" ref=${box} tabindex="0" role="region" aria-label=${t.rows} onScroll=${scrolled}>
         ${all.length > 0 && html`
           <div class="feed-earlier">${earlier.end && rows.length <= size ? html`<span class="small quiet">${t.start}</span>` : html`
             <button type="button" class="button button-plain button-small" data-testid="feed-earlier" onClick=${more}>

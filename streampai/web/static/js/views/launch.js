@@ -22,8 +22,8 @@ export function checklist(stream, input) {
   ];
   if (/web|whip/i.test(input.protocol ?? "") && encoder) checks.push({ id: "protocol", state: "missing", text: t.checkProtocol });
   if (strangers.length) checks.push({ id: "accounts", state: "missing", text: t.checkAccountsNot(names(strangers)) });
-  else if (signedOut.length) checks.push({ id: "accounts", state: "missing", text: t.checkRelogin(names(signedOut)) });
-  else if (chosen.length) checks.push({ id: "accounts", state: "ok", text: t.checkAccounts });
+  if (signedOut.length) checks.push({ id: "logins", state: "missing", text: t.checkRelogin(names(signedOut)) });
+  if (chosen.length && !strangers.length && !signedOut.length) checks.push({ id: "accounts", state: "ok", text: t.checkAccounts });
   const titled = stream.metadata.title.trim() !== "";
   checks.push({ id: "title", state: titled ? "ok" : "optional", text: titled ? t.checkTitle : t.checkTitleNot });
   return checks;
@@ -32,7 +32,7 @@ export function checklist(stream, input) {
 function words(phase, missing, chosen) {
   if (phase === "starting") return [t.headStarting, t.subStarting];
   if (phase === "offline") return [t.headOffline, t.subOffline];
-  return missing ? [t.headNotYet, t.subNotYet] : [t.headReady, t.subReady(names(chosen))];
+  return missing.length ? [t.headNotYet, t.subNotYet(missing.length)] : [t.headReady, t.subReady(names(chosen))];
 }
 
 /** Why each destination failed, when all did and everything was undone. */
@@ -47,12 +47,12 @@ export function Launch({ store, command }) {
   const input = useStore(store, (state) => state.input);
   const asked = useStore(store, (state) => commandOf(state.commands, "start"));
   const checks = checklist(stream, input);
-  const missing = checks.find(({ state }) => state === "missing");
+  const missing = checks.filter(({ state }) => state === "missing");
   const chosen = stream.destinations.filter(({ enabled }) => enabled);
   const starting = isPending(asked) || phaseOf(stream) === "starting";
   const phase = starting ? "starting" : stream.state;
   const [head, sub] = words(phase, missing, chosen);
-  const possible = !missing && !starting;
+  const possible = missing.length === 0 && !starting;
   const start = () => possible && command("start_stream", "start", { platforms: chosen.map(({ platform }) => platform) });
   return html`
     <section class="card launch" data-phase=${phase} aria-labelledby="launch-title">

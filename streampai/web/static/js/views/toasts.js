@@ -39,6 +39,6 @@ function Toast({ toast, onDismiss }) {
 export function Toasts({ store }) {
   const toasts = useStore(store, (state) => state.toasts);
   return html`
-    <ul class="toasts" aria-label=${t.title}>${toasts.map((toast) => html`
-      <${Toast} key=${toast.id} toast=${toast} onDismiss=${() => store.dispatch({ type: "dismiss", id: toast.id })} />`)}</ul>`;
+    <section aria-label=${t.title}><ul class="toasts">${toasts.map((toast) => html`
+      <${Toast} key=${toast.id} toast=${toast} onDismiss=${() => store.dispatch({ type: "dismiss", id: toast.id })} />`)}</ul></section>`;
 }

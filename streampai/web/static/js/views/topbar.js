@@ -1,6 +1,6 @@
 // State, running time and viewers, always in the same place and of the same width.
 import { secondsSince, useNow } from "../clock.js";
-import { age, duration, short } from "../format.js";
+import { duration, short } from "../format.js";
 import { html, Icon } from "../html.js";
 import { phaseOf } from "../store.js";
 import { texts } from "../texts.js";

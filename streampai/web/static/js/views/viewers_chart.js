@@ -22,7 +22,7 @@ function options(uPlot, element) {
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(5, high * 1.15)] } },
     axes: [
       { ...axis, grid: { show: false }, space: 70, size: 24, values: "{HH}:{mm}" },
-      { ...axis, grid: { stroke: grid, width: 1 }, space: 34, size: 38, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000] },
+      { ...axis, grid: { stroke: grid, width: 1 }, space: 26, size: 38, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000] },
     ],
     series: [{}, { stroke: line, width: 2, fill, points: { show: false }, paths: uPlot.paths.spline?.() }],
   };
