@@ -153,6 +153,17 @@ async def test_one_failure_touches_no_other(
     assert "canary" not in life.intents.text()
 
 
+@pytest.mark.parametrize("fault", ["lose", "500", "html", "garbage"])
+async def test_an_output_whose_answer_was_lost_is_found_at_once(
+    life: Life, fake: FakeCloudflare, uid: str, autojump_clock: MockClock, fault: str
+) -> None:
+    fake.fault = lambda request: fault if request.method == "POST" else ""
+    async with life.lived() as manager:
+        results = await manager.create_outputs({"twitch": TWITCH})
+    assert [output["uid"] for output in fake.outputs[uid]] == [results["twitch"].uid]
+    assert life.intents.outcomes() == [("cloudflare.create_output", "done")]
+
+
 async def test_everybody_is_told_when_the_list_cannot_be_had(
     life: Life, fake: FakeCloudflare, autojump_clock: MockClock
 ) -> None:
