@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from streampai.errors import (
     PlatformRefused,
@@ -99,7 +100,7 @@ async def next_texts(connection: EventSubConnection, count: int) -> list[str]:
     return texts
 
 
-async def ending(world: World, connection: EventSubConnection) -> list[Any]:
+async def rest_of(connection: EventSubConnection) -> list[Any]:
     """What still comes until the channel ends."""
     with trio.fail_after(5):
         return [item async for item in connection.channel]
@@ -206,7 +207,7 @@ async def test_whatever_came_before_a_close_is_delivered_and_the_code_is_told(
             socket = await world.eventsub.next_socket()
             await socket.notify("last")
             await socket.close(code)
-            assert len(await ending(world, connection)) == 1
+            assert len(await rest_of(connection)) == 1
     assert caught.value.details == {"close_code": code}
 
 
@@ -214,7 +215,7 @@ async def test_a_dropped_socket_is_a_broken_connection(world: World) -> None:
     with pytest.raises(PlatformUnavailable) as caught:
         async with world.open() as connection:
             await (await world.eventsub.next_socket()).drop()
-            assert await ending(world, connection) == []
+            assert await rest_of(connection) == []
     assert caught.value.details == {"close_code": 1006}
 
 
@@ -418,8 +419,21 @@ async def test_a_removed_authorisation_needs_a_log_in(world: World, status: str)
         async with world.open() as connection:
             socket = await world.eventsub.next_socket()
             await socket.revoke("channel.follow", status)
-            await ending(world, connection)
+            await rest_of(connection)
     assert world.tokens.refused == [caught.value.message]
+
+
+async def test_what_still_comes_after_the_end_harms_nothing(world: World) -> None:
+    with pytest.raises(ReloginNeeded):
+        async with world.open() as connection:
+            socket = await world.eventsub.next_socket()
+            await socket.revoke("channel.follow", "authorization_revoked")
+            await rest_of(connection)
+            await socket.notify("too late")
+            with trio.fail_after(5):
+                while not len(world.seen):
+                    await trio.lowlevel.checkpoint()
+            await wait_all_tasks_blocked()
 
 
 async def test_one_revoked_subscription_is_named(world: World) -> None:
@@ -438,7 +452,7 @@ async def test_a_connection_without_any_subscription_left_is_over(world: World) 
             socket = await world.eventsub.next_socket()
             for kind in ALL:
                 await socket.revoke(kind, "version_removed")
-            await ending(world, connection)
+            await rest_of(connection)
 
 
 # --- session_reconnect ------------------------------------------------------------
@@ -538,7 +552,7 @@ async def test_when_both_fail_the_connection_is_over_and_the_gap_the_monitors(wo
             new = await world.eventsub.next_socket()
             await old.close(4004)
             await new.close(4007)
-            await ending(world, connection)
+            await rest_of(connection)
     assert caught.value.details == {"close_code": 4004}
     assert len(world.helix.asked(CREATE)) == len(ALL)
 
@@ -554,5 +568,5 @@ async def test_an_old_socket_that_nothing_replaces_is_read_to_its_end(world: Wor
             await old.notify("to the last")
             assert await next_texts(connection, 1) == ["to the last"]
             await old.close(4004)
-            await ending(world, connection)
+            await rest_of(connection)
     assert caught.value.details == {"close_code": 4004}
