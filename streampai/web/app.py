@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import orjson
-from quart import Response, g, request, websocket
+from quart import Response, g, redirect, request, websocket
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -93,7 +93,9 @@ class WebApp:
         g.where = route.where
         if route.access is not Access.PUBLIC:
             visit = await self._admit(route)
-            if route.access is Access.SESSION:
+            if route.access is Access.PAGE and visit is None:
+                return redirect("/login")
+            if route.access in (Access.SESSION, Access.PAGE):
                 arguments["visit"] = visit
         if route.body is not None:
             arguments["body"] = bodies.decode(route.body, await bodies.read_json())
@@ -108,6 +110,8 @@ class WebApp:
             return None
         visit = await self._login.visit(request)
         if visit is None:
+            if route.access is Access.PAGE:
+                return None
             raise NotAuthorised
         g.user_id = visit.user_id
         self._login.check_forgery(request, visit)
@@ -125,7 +129,12 @@ class WebApp:
         g.where = f"GET {SOCKET_PATH}"
         self._login.check_origin(websocket)
         doorway: Doorway = cast(Any, websocket.scope)[DOORWAY]
-        session = BrowserSession(self._services, doorway.socket, self._login.token(websocket))
+        session = BrowserSession(
+            self._services,
+            doorway.socket,
+            self._login.token(websocket),
+            admit=self._browsers.admit,
+        )
         doorway.open(session.receive, session.overflowed)
         offered = websocket.requested_subprotocols
         await websocket.accept(
@@ -183,5 +192,6 @@ class WebApp:
 
 
 def json_response(body: Any, status: int = 200) -> Response:
-    """Compact JSON; ``orjson.Fragment`` may stand anywhere in it."""
-    return Response(orjson.dumps(body), status=status, mimetype="application/json")
+    """Compact JSON; ``orjson.Fragment`` may stand anywhere in it, what JSON has no form for
+    becomes text."""
+    return Response(orjson.dumps(body, default=str), status=status, mimetype="application/json")

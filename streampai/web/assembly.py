@@ -66,7 +66,7 @@ def open_web(
     browsers = Browsers(per_user=settings.web.max_clients_per_user)
     documentation = Documentation(
         (
-            *PageRoutes(services, login).routes(),
+            *PageRoutes(services).routes(),
             *SessionRoutes(services, login, browsers).routes(),
             *StreamRoutes(services).routes(),
             *HistoryRoutes(services).routes(),

@@ -41,7 +41,7 @@ class Browsers:
             browser.disconnect(1001)
         self._here[browser.client] = browser
         try:
-            await browser.run(self._admit)
+            await browser.run()
         finally:
             del self._here[browser.client]
             self._left.set()
@@ -69,6 +69,7 @@ class Browsers:
         while self._here:
             await self._left.wait()
 
-    def _admit(self, browser: BrowserSession) -> bool:
+    def admit(self, browser: BrowserSession) -> bool:
+        """Whether ``browser``, which is counted already, is one of not too many of its user."""
         user_id = browser.user_id
         return user_id is not None and sum(1 for _ in self.of_user(user_id)) <= self._per_user

@@ -13,6 +13,7 @@ from typing import Any
 
 import h11
 import trio
+import wsproto.utilities
 from hypercorn.config import Config, Sockets
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
@@ -77,8 +78,8 @@ class Connection(TCPServer):
     async def run(self) -> None:
         try:
             await self._run()
-        except* OSError:
-            pass  # the peer is gone
+        except* (OSError, h11.ProtocolError, wsproto.utilities.ProtocolError):
+            pass  # the peer is gone, or is not speaking our language
         except* Exception as group:  # noqa: BLE001 - the fence, see above
             _log.error("connection failed", exc_info=group)
 

@@ -1,7 +1,5 @@
 """Connecting accounts of platforms: the code flow with redirects, and the device flow."""
 
-import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -14,53 +12,15 @@ from ..errors import CommandRefused, StreampaiError
 from ..platforms.platform import DeviceCode, Identity, Platform, Tokens
 from ..telemetry.events import RequestRefused
 from .app import json_response
-from .login import Visit, same
-from .route import Route
+from .login import Visit
+from .pending_logins import PendingLogins
+from .route import Access, Route
 from .services import WebServices
 
 if TYPE_CHECKING:
     from ..storage import StoredAccount
 
-# Seconds in which somebody logs in at the platform and comes back.
-STATE_LIFETIME = 600.0
-# Log-ins at platforms that were begun and not finished; the oldest is forgotten.
-MAX_STATES = 10_000
 _DEVICE = "/api/connections/<platform>/device"
-
-
-@attrs.frozen
-class _Begun:
-    session_id: str
-    platform: str
-    redirect_uri: str
-    until: float
-
-
-class PendingLogins:
-    """States of the code flow. Each is good once, for the log-in that it was made for."""
-
-    def __init__(self) -> None:
-        self._begun: OrderedDict[str, _Begun] = OrderedDict()
-
-    def begin(self, session_id: str, platform: str, redirect_uri: str) -> str:
-        state = secrets.token_urlsafe(24)
-        until = trio.current_time() + STATE_LIFETIME
-        self._begun[state] = _Begun(session_id, platform, redirect_uri, until)
-        if len(self._begun) > MAX_STATES:
-            self._begun.popitem(last=False)
-        return state
-
-    def take(self, state: str, session_id: str, platform: str) -> str:
-        """The redirect URI that was used. Raises CommandRefused ``bad_request``."""
-        begun = self._begun.pop(state, None)
-        if (
-            begun is None
-            or begun.until < trio.current_time()
-            or begun.platform != platform
-            or not same(begun.session_id, session_id)
-        ):
-            raise CommandRefused("This log-in was not begun here, or too long ago; try again.")
-        return begun.redirect_uri
 
 
 @attrs.define
@@ -99,6 +59,7 @@ class Connections:
                 method="GET",
                 path="/connections/<platform>/login",
                 handler=self.begin,
+                access=Access.PAGE,
                 summary="Log in at the platform: redirects there.",
                 answers={302: "To the platform's log-in page."},
             ),
@@ -106,6 +67,7 @@ class Connections:
                 method="GET",
                 path="/connections/<platform>/callback",
                 handler=self.come_back,
+                access=Access.PAGE,
                 summary="Where the platform sends the browser back to.",
                 query={"code": "From the platform.", "state": "Ours.", "error": "Its refusal."},
                 answers={302: "To the page, with `connected` or `connection_error` in the query."},

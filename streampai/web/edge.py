@@ -8,6 +8,7 @@ handed to the :class:`Doorway` that the handler finds in the scope.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import h11
 import trio
 
 from .socket import AsgiSocket, BrowserSocket, DirectSocket
@@ -28,6 +29,7 @@ class Doorway:
         self._direct = DirectSocket.find(send) if direct else None
         self._max_message = max_message
         self._deliver: Callable[[str | bytes], None] | None = None
+        self._refused = False
         self.socket: BrowserSocket = self._direct or AsgiSocket(send)
 
     def open(self, deliver: Callable[[str | bytes], None], overflowed: Callable[[], None]) -> None:
@@ -39,7 +41,10 @@ class Doorway:
     @property
     def refused(self) -> bool:
         """The server answered by itself, so there is no WebSocket; known after accepting."""
-        return self._direct is not None and self._direct.refused
+        return self._refused or (self._direct is not None and self._direct.refused)
+
+    def refuse(self) -> None:
+        self._refused = True
 
     def deliver(self, event: Any) -> None:
         """A message has arrived: text, or bytes that should hold text; an empty one is empty bytes."""
@@ -88,7 +93,11 @@ class Edge:
         async def watched(message: Any) -> None:
             nonlocal accepted
             accepted = accepted or message["type"] == "websocket.accept"
-            await send(message)
+            try:
+                await send(message)
+            except h11.LocalProtocolError:
+                # Bytes came behind the handshake, and Hypercorn is about to answer them with 400.
+                doorway.refuse()
 
         await self._app(scope, receive_all_but_messages, watched)
         if doorway.refused:

@@ -8,8 +8,8 @@ import trio
 
 from ..runtime import Mailbox, MailboxClosed, MailboxFull
 
-# The shortest push is some 60 bytes, so bytes always run out before items do.
-_MAX_FRAMES = 1 << 20
+# The shortest message has two bytes, so bytes always run out before items do.
+_MAX_MESSAGES = 1 << 26
 
 
 class Outbox:
@@ -22,33 +22,38 @@ class Outbox:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._mailbox: Mailbox[tuple[bytes, bool]] = Mailbox(_MAX_FRAMES)
-        self._pushed = 0
-        self._replied = 0
+        self._mailbox: Mailbox[bytes] = Mailbox(_MAX_MESSAGES)
+        # Bytes that wait, and bytes that were taken and are being written.
+        self._pushes = self._replies = 0
+        self._pushes_out = self._replies_out = 0
         self._dropped = False
-        self._writing = (0, 0)
-        self._emptier = trio.Event()
+        self._emptier: trio.Event | None = None
 
     @property
     def waiting(self) -> int:
         """Bytes, those being written included."""
-        return self._pushed + self._replied
+        return self._pushes + self._pushes_out + self._replies + self._replies_out
 
-    def push(self, frame: bytes) -> None:
-        """Raises MailboxFull beyond the limit, MailboxClosed after ``close``."""
-        if self._pushed + len(frame) > self._limit and self._pushed:
+    def push(self, message: bytes) -> None:
+        """Raises MailboxFull beyond the limit, MailboxClosed after ``close``.
+
+        One message alone is never too large.
+        """
+        waiting = self._pushes + self._pushes_out
+        if waiting and waiting + len(message) > self._limit:
             raise MailboxFull
-        self._mailbox.put((frame, True))
-        self._pushed += len(frame)
+        self._mailbox.put(message)
+        self._pushes += len(message)
 
-    def reply(self, frame: bytes) -> None:
+    def reply(self, message: bytes) -> None:
         """Raises MailboxClosed after ``close``."""
-        self._mailbox.put((frame, False))
-        self._replied += len(frame)
+        self._mailbox.put(message)
+        self._replies += len(message)
 
     async def room(self) -> None:
-        """Waits until less than half the limit is waiting."""
+        """Waits until no more than half the limit is waiting, or nothing is written any more."""
         while self.waiting > self._limit // 2 and not self._mailbox.closed:
+            self._emptier = self._emptier or trio.Event()
             await self._emptier.wait()
 
     async def take(self) -> list[bytes]:
@@ -56,24 +61,22 @@ class Outbox:
 
         Raises MailboxClosed after ``close``, when everything else is out.
         """
-        pushed, replied = self._writing
-        self._pushed -= pushed
-        self._replied -= replied
-        self._writing = (0, 0)
+        self._pushes_out = self._replies_out = 0
         self._wake()
-        items = await self._mailbox.take()
+        messages = await self._mailbox.take()
         if self._dropped:
             raise MailboxClosed("dropped")
-        pushed = sum(len(frame) for frame, is_push in items if is_push)
-        self._writing = (pushed, sum(len(frame) for frame, _ in items) - pushed)
-        return [frame for frame, _ in items]
+        self._pushes_out, self._pushes = self._pushes, 0
+        self._replies_out, self._replies = self._replies, 0
+        return messages
 
     def close(self, *, drop: bool) -> None:
         """Lets nothing more in; with ``drop`` nothing more out either."""
-        self._dropped = drop
+        self._dropped = self._dropped or drop
         self._mailbox.close("closing")
         self._wake()
 
     def _wake(self) -> None:
-        self._emptier.set()
-        self._emptier = trio.Event()
+        if self._emptier is not None:
+            self._emptier.set()
+            self._emptier = None

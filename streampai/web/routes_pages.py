@@ -1,9 +1,9 @@
 """The pages and the files they are made of."""
 
-from quart import Response, redirect, request, send_from_directory
+from quart import Response, send_from_directory
 from quart.typing import ResponseReturnValue
 
-from .login import Login
+from .login import Visit
 from .route import Access, Route
 from .services import WebServices
 
@@ -12,9 +12,8 @@ _REVALIDATE = "no-cache"
 
 
 class PageRoutes:
-    def __init__(self, services: WebServices, login: Login) -> None:
+    def __init__(self, services: WebServices) -> None:
         self._static = services.static
-        self._login = login
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -22,9 +21,9 @@ class PageRoutes:
                 method="GET",
                 path="/",
                 handler=self.stream_page,
-                access=Access.PUBLIC,
+                access=Access.PAGE,
                 summary="The stream page.",
-                answers={200: "HTML.", 302: "To /login for who is not logged in."},
+                answers={200: "HTML.", 302: "To the log-in page."},
             ),
             Route(
                 method="GET",
@@ -44,9 +43,7 @@ class PageRoutes:
             ),
         )
 
-    async def stream_page(self) -> ResponseReturnValue:
-        if await self._login.visit(request) is None:
-            return redirect("/login")
+    async def stream_page(self, visit: Visit) -> ResponseReturnValue:
         return await self.file("index.html")
 
     async def login_page(self) -> ResponseReturnValue:

@@ -72,7 +72,8 @@ class SessionRoutes:
         await self._services.storage.sessions.revoke(session.id)
         self._browsers.end_session(session.id)
         await self._services.manager.logged_out(session.id, session.user_id)
-        response = Response(status=204)
+        # Without a body of bytes Quart would iterate over it with the help of asyncio.
+        response = Response(b"", status=204)
         self._login.clear_cookie(response)
         return response
 

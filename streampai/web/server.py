@@ -58,9 +58,9 @@ class WebServer:
         self._browsers = browsers
         self._settings = settings
         self._telemetry = telemetry
-        self._max_connections = max_connections or _connection_limit()
+        self.max_connections = max_connections or _connection_limit()
         self._edge = Edge(app, max_message=settings.max_frame, direct=direct)
-        self._connections: set[Connection] = set()
+        self.connections: set[Connection] = set()
         self._closed = trio.Event()
 
     async def run(
@@ -138,7 +138,7 @@ class WebServer:
     async def _handle(
         self, config: ServerConfig, context: WorkerContext, stream: trio.SocketStream
     ) -> None:
-        if len(self._connections) >= self._max_connections:
+        if len(self.connections) >= self.max_connections:
             refusal = RequestRefused(user_id=None, code="too_many_connections", where="accept")
             self._telemetry.emit(refusal)
             await stream.aclose()
@@ -150,11 +150,11 @@ class WebServer:
             ConnectionState({}),
             stream,  # type: ignore[arg-type]  # see Connection
         )
-        self._connections.add(connection)
+        self.connections.add(connection)
         try:
             await connection.run()
         finally:
-            self._connections.discard(connection)
+            self.connections.discard(connection)
             self._closed.set()
             self._closed = trio.Event()
 
@@ -163,8 +163,8 @@ class WebServer:
             self._browsers.drain()
             # Ends connections that wait for a next request.
             await context.terminated.set()
-            while self._connections:
+            while self.connections:
                 await self._closed.wait()
         # Hypercorn shields its sends, so cancelling alone would wait for slow readers.
-        for connection in self._connections:
+        for connection in self.connections:
             connection.abort()

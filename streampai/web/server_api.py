@@ -16,9 +16,9 @@ from .. import names
 from . import wire
 from .app import json_response
 from .browsers import Browsers
+from .history import is_durable
 from .route import Access, Route
 from .services import WebServices
-from .subscriptions import is_durable
 from .wire import ErrorReply
 
 # Results remembered by idempotency key; a script repeats at once or not at all.

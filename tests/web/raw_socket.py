@@ -1,6 +1,7 @@
 """A WebSocket client of its own, which can also do what no honest client does."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -132,10 +133,8 @@ class RawSocket:
         opcode, payload = self._buffer[0] & 0x0F, bytes(self._buffer[start : start + size])
         del self._buffer[: start + size]
         if opcode == CLOSE:
-            try:
+            with suppress(trio.BrokenResourceError):
                 await self.send(payload, CLOSE)
-            except trio.BrokenResourceError:
-                pass
             code = int.from_bytes(payload[:2], "big") if payload else 1005
             raise Closed(code, payload[2:].decode())
         return opcode, payload

@@ -1,6 +1,6 @@
 """A web server on loopback with the real store and topics, and a manager that only remembers."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +27,8 @@ from .raw_socket import RawSocket
 
 PASSWORD = "correct horse"
 QUICK = Argon2Parameters(time_cost=1, memory=8)
+# No connections are kept, so that the server's are those that a test has opened.
+ONE_REQUEST = httpx.Limits(max_keepalive_connections=0)
 # Nothing in these tests takes as long; what hangs fails instead.
 PATIENCE = 10.0
 
@@ -34,13 +36,12 @@ PATIENCE = 10.0
 class FakeUser:
     """A user's tree as the web part sees it."""
 
-    def __init__(self, user_id: int, pubsub: PubSub) -> None:
+    def __init__(self, user_id: int) -> None:
         self.user_id = user_id
         self.commands: list[Command] = []
         self.changed: list[str] = []
         self.refusal: StreampaiError | None = None
         self.hold: trio.Event | None = None
-        self._pubsub = pubsub
 
     async def submit(self, command: Command) -> None:
         if self.hold is not None:
@@ -85,7 +86,7 @@ class FakeManager:
         if self.refusal is not None:
             raise self.refusal
         if user_id not in self.users:
-            user = FakeUser(user_id, self._pubsub)
+            user = FakeUser(user_id)
             for topic in user.topics():
                 if topic.startswith(("platform:", "stream_lifecycle:")):
                     epoch, offset = await self._storage.events.position(topic)
@@ -137,6 +138,7 @@ class Site:
     health: dict[str, Any] = attrs.field(factory=lambda: {"status": "healthy"})
     url: str = ""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    stopped: trio.Event = attrs.field(factory=trio.Event)
 
     @property
     def port(self) -> int:
@@ -151,7 +153,9 @@ class Site:
         user = await self.storage.users.by_name(name)
         if user is None:
             user = await self.storage.users.add(name, PASSWORD, admin=admin)
-        http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.url))
+        http = await self._stack.enter_async_context(
+            httpx.AsyncClient(base_url=self.url, limits=ONE_REQUEST)
+        )
         http.headers["Origin"] = self.url
         answer = await http.post("/api/session", json={"username": name, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
@@ -162,10 +166,16 @@ class Site:
         """A WebSocket that has been accepted; nothing has been said yet."""
         if visitor is not None:
             headers.setdefault("Cookie", f"streampai={visitor.token}")
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
-        socket = await RawSocket.open(stream, self.port, headers)
+        return await RawSocket.open(await self.connection(), self.port, headers)
+
+    async def connection(self) -> trio.SocketStream:
+        """A bare TCP connection that holds little of what its owner does not read."""
+        sock = trio.socket.socket()
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4_096)
+        await sock.connect(("127.0.0.1", self.port))
+        stream = trio.SocketStream(sock)
         self._stack.push_async_callback(stream.aclose)
-        return socket
+        return stream
 
     async def browser(self, visitor: Visitor) -> RawSocket:
         """A WebSocket that is connected in the protocol's sense."""
@@ -198,8 +208,14 @@ class Site:
     async def stop(self) -> None:
         """Stops the server as the daemon does; returns when it is done."""
         self.scope.cancel()
-        while self.url:
-            await trio.sleep(0.005)
+        await self.stopped.wait()
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Returns once ``condition`` holds; something else makes it true."""
+    with trio.fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await trio.sleep(0.01)
 
 
 def quick_settings(data: Path, environment: Mapping[str, str] = {}) -> Settings:  # noqa: B006
@@ -265,4 +281,4 @@ async def _run(site: Site, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> No
 
     with site.scope:
         await site.server.run(task_status=Started())  # type: ignore[arg-type]
-    site.url = ""
+    site.stopped.set()
