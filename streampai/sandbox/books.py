@@ -11,6 +11,8 @@ from .options import stamp
 
 # Long enough for a whole test run's calls, short enough to be sent as one answer.
 LOG_LENGTH = 2_000
+# More than the services have; the rest is somebody guessing.
+PATHS_KEPT = 500
 
 _ID = re.compile(r"/(?:[0-9a-f]{32}|\d{2,})(?=/|$)")
 
@@ -47,7 +49,10 @@ class CallBook:
             self._recent.popleft()
         self.peak = max(self.peak, len(self._recent))
         self.total += 1
-        self._paths[f"{method} {_ID.sub('/:id', path)}"] += 1
+        known = f"{method} {_ID.sub('/:id', path)}"
+        if known not in self._paths and len(self._paths) >= PATHS_KEPT:
+            known = "others"
+        self._paths[known] += 1
         call = Call(self.total, stamp(digits=3), method, path, query)
         self._log.append(call)
         return call

@@ -9,7 +9,7 @@ POST   /faults                see fault_setting; DELETE heals everything
 GET    /holds/{name}?wait=S   wait until a held call has come; POST lets it go on
 POST   /kill-sockets          {user?, code?}
 POST   /sockets               {user?, action: reconnect | silence | speak}
-POST   /tokens                {user, action: expire | revoke | moderate}
+POST   /tokens                {user, action: expire | revoke}
 POST   /device                {user_code, login}
 POST   /limits                {block: seconds}
 POST   /tick                  {seconds}: what is due within them happens now
@@ -69,6 +69,7 @@ class ControlService:
         route("/holds/<path:name>", "POST", self._release)
         route("/kill-sockets", "POST", self._kill_sockets)
         route("/sockets", "POST", self._sockets)
+        route("/revocations", "POST", self._revoke)
         route("/tokens", "POST", self._tokens)
         route("/device", "POST", self._device)
         route("/limits", "POST", self._limits)
@@ -158,6 +159,12 @@ class ControlService:
             case _:
                 raise ControlError("action must be reconnect, silence or speak")
         return _json({"sockets": count})
+
+    async def _revoke(self) -> Response:
+        body = await _body()
+        status = _text(body, "status", "user_removed")
+        user, kind = _text(body, "user"), _text(body, "type")
+        return _json({"revoked": self._sandbox.eventsub.revoke_some(user, kind, status)})
 
     async def _tokens(self) -> Response:
         body = await _body()

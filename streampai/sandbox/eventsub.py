@@ -46,12 +46,15 @@ REASONS: Mapping[int, str] = {
 class EventSubKnobs:
     """Probabilities per event, 0 to 1; seconds where named so.
 
+    ``duplicate`` resends with the same message id, ``repeat`` with another one.
+
     ``cut_every``: a socket is cut without a word every so many seconds on
     average; 0 never. ``refuse_sockets``: so many connection attempts are
     answered 503. ``refuse_reconnect``: reconnect URLs are answered 503.
     """
 
     duplicate: float = 0.0
+    repeat: float = 0.0
     reorder: float = 0.0
     malformed: float = 0.0
     late: float = 0.0
@@ -181,6 +184,17 @@ class EventSub:
         )
         self._close_when_unused(subscription.session)
 
+    def revoke_some(self, login: str, kind: str, status: str) -> int:
+        """Revoke what ``login`` has of ``kind`` (all kinds when empty). The number of them."""
+        mine = [
+            s
+            for s in self.subscriptions
+            if s.status == "enabled" and s.user.login == login and kind in ("", s.type)
+        ]
+        for subscription in mine:
+            self.revoke(subscription, status)
+        return len(mine)
+
     def _grant_ended(self, grant: Grant) -> None:
         for subscription in self.subscriptions:
             of_grant = (subscription.user, subscription.client_id) == (grant.user, grant.client_id)
@@ -205,18 +219,25 @@ class EventSub:
     def _deliver(
         self, subscription: Subscription, event: Mapping[str, Any], delivery: Delivery
     ) -> None:
+        frame = Frame(self._notification(subscription, event, delivery), delivery)
+        delay = self.knobs.late_seconds if self._happens(self.knobs.late) else 0.0
+        self._agenda.after(delay, lambda: self._send(subscription, frame))
+        if self._happens(self.knobs.repeat):
+            again = Frame(self._notification(subscription, event, delivery))
+            self._agenda.after(delay, lambda: self._send(subscription, again))
+
+    def _notification(
+        self, subscription: Subscription, event: Mapping[str, Any], delivery: Delivery
+    ) -> str:
         message_id = str(uuid4())
         delivery.message_ids.append(message_id)
-        text = envelope(
+        return envelope(
             "notification",
             {"subscription": subscription.item(), "event": event},
             message_id=message_id,
             subscription_type=subscription.type,
             subscription_version=subscription.version,
         )
-        frame = Frame(text, delivery)
-        delay = self.knobs.late_seconds if self._happens(self.knobs.late) else 0.0
-        self._agenda.after(delay, lambda: self._send(subscription, frame))
 
     def _send(self, subscription: Subscription, frame: Frame) -> None:
         session = subscription.session

@@ -1,13 +1,20 @@
 """What goes wrong, and when: by chance (seeded) and by number (the k-th matching call)."""
 
+import math
 import random
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
 import attrs
 import trio
 
+Headers = tuple[tuple[str, str], ...]
 ACTIONS = ("status", "cut", "stall", "hold", "html", "failure", "slow", "empty")
+
+
+def retry_after(seconds: float) -> Headers:
+    return (("Retry-After", str(max(1, math.ceil(seconds)))),)
 
 
 @attrs.frozen(kw_only=True)
@@ -23,7 +30,7 @@ class Fault:
     after_effect: bool = False
     status: int = 500
     seconds: float = 30.0
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     hold: "Hold | None" = None
 
 
@@ -84,8 +91,16 @@ class Chances:
 class ServiceFaults:
     """The faults of one service's HTTP calls."""
 
-    def __init__(self, name: str, rng: random.Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        rng: random.Random,
+        *,
+        limit_headers: Callable[[float], Headers] = retry_after,
+    ) -> None:
+        """``limit_headers``: how this service says when a 429 may be tried again."""
         self.name = name
+        self._limit_headers = limit_headers
         self.chances = Chances()
         # Bounded by who sets them: each is one request to the control port.
         self.calls: list[CallFault] = []
@@ -103,7 +118,7 @@ class ServiceFaults:
         after_effect: bool = False,
         status: int = 500,
         seconds: float = 30.0,
-        headers: tuple[tuple[str, str], ...] = (),
+        headers: Headers = (),
         name: str = "",
     ) -> CallFault:
         """Let an exact call go wrong. For ``hold`` the Hold is in ``holds`` under ``name``.
@@ -158,8 +173,7 @@ class ServiceFaults:
         if chance(c.unauthorized):
             return Fault(action="status", status=401)
         if chance(c.rate_limited):
-            wait = str(max(1, round(c.retry_after)))
-            return Fault(action="status", status=429, headers=(("Retry-After", wait),))
+            return Fault(action="status", status=429, headers=self._limit_headers(c.retry_after))
         if chance(c.stall):
             return Fault(action="stall", seconds=c.stall_seconds)
         if chance(c.slow):

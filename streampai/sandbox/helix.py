@@ -37,6 +37,16 @@ def error_body(status: int, message: str = "", **extra: object) -> bytes:
     return orjson.dumps({"error": phrase, "status": status, "message": text, **extra})
 
 
+def limit_headers(seconds: float) -> tuple[tuple[str, str], ...]:
+    """Of a 429: Twitch names the moment when the bucket is full, and no Retry-After."""
+    reset = str(math.ceil(time() + seconds))
+    return (
+        ("Ratelimit-Limit", "800"),
+        ("Ratelimit-Remaining", "0"),
+        ("Ratelimit-Reset", reset),
+    )
+
+
 class Points:
     """The bucket of 800 points a minute, per client and user; it refills steadily."""
 

@@ -14,6 +14,7 @@ from .cloudflare import RequestLimit
 from .cloudflare_state import CloudflareState
 from .eventsub import EventSub
 from .faults import Hold, ServiceFaults
+from .helix import limit_headers
 from .options import SandboxOptions
 from .scenario import Scenarios
 from .twitch_acts import TwitchActs
@@ -146,8 +147,9 @@ def build_sandbox(options: SandboxOptions, seed: int | None) -> Sandbox:
             pace=options.story_pace,
         ),
         faults={
-            name: ServiceFaults(name, rng(f"faults/{name}"))
-            for name in ("cloudflare", "helix", "oauth")
+            "cloudflare": ServiceFaults("cloudflare", rng("faults/cloudflare")),
+            "helix": ServiceFaults("helix", rng("faults/helix"), limit_headers=limit_headers),
+            "oauth": ServiceFaults("oauth", rng("faults/oauth")),
         },
         calls={
             name: CallBook(agenda, window=options.request_window)

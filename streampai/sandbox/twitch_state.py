@@ -206,11 +206,13 @@ class TwitchState:
         return grant
 
     def issue_code(self, grant: Grant, redirect_uri: str) -> str:
+        now = self._agenda.now()
+        self.codes = {c: entry for c, entry in self.codes.items() if entry[2] > now}
         code = self.word(120)
         self.codes[code] = (
             grant,
             redirect_uri,
-            self._agenda.now() + self.options.code_lifetime,
+            now + self.options.code_lifetime,
         )
         return code
 
@@ -275,12 +277,14 @@ class TwitchState:
         return self.issue(grant, client_id), kept
 
     def begin_device(self, client_id: str, scopes: tuple[str, ...]) -> DeviceRequest:
+        now = self._agenda.now()
+        self.devices = {c: d for c, d in self.devices.items() if d.expires > now}
         device = DeviceRequest(
             device_code=self.word(160),
             user_code="".join(self._rng.choices("BCDFGHJKLMNPQRSTVWXZ", k=8)),
             client_id=client_id,
             scopes=scopes,
-            expires=self._agenda.now() + self.options.device_lifetime,
+            expires=now + self.options.device_lifetime,
         )
         self.devices[device.device_code] = device
         return device

@@ -149,6 +149,17 @@ async def test_tokens_expire_and_grants_end(twitch: TwitchCaller, control: Contr
     assert (await control("POST", "/tokens", {"action": "revoke"})).status_code == 400
 
 
+async def test_subscriptions_are_revoked_by_kind(
+    sandbox: Sandbox, twitch: TwitchCaller, control: ControlCaller
+) -> None:
+    async with open_socket(sandbox) as socket:
+        await twitch.subscribe_chat(socket.id)
+        body = {"user": "demo", "type": "channel.raid"}
+        assert (await control("POST", "/revocations", body)).json() == {"revoked": 0}
+        assert (await control("POST", "/revocations", {"user": "demo"})).json() == {"revoked": 1}
+        assert (await socket.message())["metadata"]["message_type"] == "revocation"
+
+
 async def test_a_device_is_allowed_from_the_control_port(
     sandbox: Sandbox, twitch: TwitchCaller, control: ControlCaller
 ) -> None:

@@ -155,3 +155,31 @@ async def test_close_codes_reach_only_the_named_users_sockets(
         assert await mine.closed() == 4000
         assert len(sandbox.eventsub.open_sessions()) == 1
         assert nobodys.id in sandbox.eventsub.sessions
+
+
+async def test_an_event_may_come_again_with_another_message_id(
+    sandbox: Sandbox, twitch: TwitchCaller
+) -> None:
+    sandbox.eventsub.knobs.repeat = 1.0
+    async with open_socket(sandbox) as socket:
+        await twitch.subscribe_chat(socket.id)
+        _say(sandbox)
+        one, two = await socket.message(), await socket.message()
+    assert one["payload"] == two["payload"]
+    ids = [m["metadata"]["message_id"] for m in (one, two)]
+    assert ids[0] != ids[1]
+    assert sandbox.state()["twitch"]["delivered"]["demo"][0]["message_ids"] == ids
+
+
+async def test_one_subscription_can_be_revoked_and_the_rest_goes_on(
+    sandbox: Sandbox, twitch: TwitchCaller
+) -> None:
+    async with open_socket(sandbox) as socket:
+        await twitch.subscribe_chat(socket.id)
+        await twitch.subscribe(socket.id, "stream.online")
+        count = sandbox.eventsub.revoke_some("demo", "stream.online", "version_removed")
+        message = await socket.message()
+        assert count == 1 and message["metadata"]["subscription_type"] == "stream.online"
+        assert message["payload"]["subscription"]["status"] == "version_removed"
+        message_id = _say(sandbox)
+        assert (await socket.event())["message_id"] == message_id

@@ -49,6 +49,16 @@ async def test_points_run_out_and_come_back_steadily() -> None:
         assert answer.status_code == 200 and answer.headers["ratelimit-remaining"] == "9"
 
 
+async def test_a_429_by_chance_names_the_moment_to_come_back(
+    sandbox: Sandbox, twitch: TwitchCaller
+) -> None:
+    sandbox.faults["helix"].chances.rate_limited = 1.0
+    sandbox.faults["helix"].chances.retry_after = 30.0
+    answer = await twitch.call("GET", "/users")
+    assert answer.status_code == 429 and answer.headers["ratelimit-remaining"] == "0"
+    assert 25 < int(answer.headers["ratelimit-reset"]) - time.time() <= 31
+
+
 async def test_users_are_found_by_id_login_or_token(twitch: TwitchCaller) -> None:
     ada = twitch.sandbox.twitch.user("ada")
     (me,) = (await twitch.call("GET", "/users")).json()["data"]

@@ -96,10 +96,13 @@ function encoders(inputs) {
 function channels(found) {
   return table(
     "Twitch channels",
-    ["Channel", "", "Viewers", "Title", "Category"],
+    ["Channel", "State", "Viewers", "Title", "Category"],
     Object.entries(found).map(([login, c]) => [login, yesNo(c.live, "live", "off air"), c.viewers, c.title, c.category]),
   );
 }
+
+const shortPath = (path) =>
+  path.replace(/^\/client\/v4\/accounts\/\w+\/stream/, "").replace(/([0-9a-f]{4})[0-9a-f]{28}/g, "$1…");
 
 function show(state) {
   const { cloudflare, twitch, faults, stories } = state;
@@ -134,14 +137,14 @@ function show(state) {
   const events = Object.entries(twitch.delivered).flatMap(([login, list]) => list.map((e) => ({ login, ...e })));
   events.sort((a, b) => b.number - a.number);
   draw("events", events.slice(0, 30), (list) =>
-    table("Latest events", ["#", "Channel", "Event", ""], list.map((e) => [e.number, e.login, e.kind, yesNo(e.delivered, "delivered", "nobody heard")])),
+    table("Latest events", ["#", "Channel", "Event", "Delivered"], list.map((e) => [e.number, e.login, e.kind, yesNo(e.delivered, "yes", "no")])),
   );
   const calls = [...cloudflare.requests.log, ...twitch.requests.log].sort((a, b) => (a.at < b.at ? 1 : -1));
   draw("calls", calls.slice(0, 30), (list) =>
     table(
       "Latest calls",
       ["Time", "Call", "Answer"],
-      list.map((c) => [c.at.slice(11, 19), `${c.method} …${c.path.slice(-34)}`, yesNo(c.status && c.status < 400, c.status, c.fault || c.status || "none")]),
+      list.map((c) => [c.at.slice(11, 19), `${c.method} ${shortPath(c.path)}`, yesNo(c.status && c.status < 400, c.status, c.fault || c.status || "none")]),
     ),
   );
   draw("sent", twitch.sent_chat.slice(-30).reverse(), (list) =>
