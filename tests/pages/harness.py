@@ -95,7 +95,8 @@ def build_app(world: World, nursery: trio.Nursery, *, settle: float) -> QuartTri
     async def events() -> Any:
         before, limit = int(request.args["before"]), int(request.args["limit"])
         older = [event for event in world.events if event["sequence"] < before]
-        return {"events": older[-limit:]}
+        page = older[-limit:]
+        return {"events": page, "next": page[0]["sequence"] if len(page) == limit else None}
 
     async def accept(method: str, **fields: Any) -> Any:
         if request.headers.get("X-CSRF-Token") != "c-1":
@@ -159,7 +160,7 @@ async def carry_out(world: World, method: str, body: dict[str, Any], settle: flo
         world.happen("stream_starting", platforms=body["platforms"])
     if method == "stop_stream":
         world.change(state="ending")
-        world.happen("stream_ending", reason="requested")
+        world.happen("stream_ending", reason="stopped")
     await trio.sleep(settle)
     match method:
         case "start_stream" if set(body["platforms"]) <= set(world.failing):
@@ -178,10 +179,10 @@ async def carry_out(world: World, method: str, body: dict[str, Any], settle: flo
             world.failing.pop(body["platform"], None)
             world.change_destination(body["platform"], output="active", output_code="", output_reason="", live=True)  # fmt: skip
         case "edit_metadata":
-            world.change(metadata={"title": body["title"], "category": body["category"]})
-            result = {"platforms": {"twitch": {}, "youtube": {}}}
+            world.change(metadata={key: body[key] for key in ("title", "category") if key in body})
+            result = {"receipts": {name: {"ok": True} for name in body["platforms"]}}
         case "send_chat":
-            result = {"platforms": {name: {"message_id": f"own-{len(world.events)}"} for name in body["platforms"]}}  # fmt: skip
+            result = {"receipts": {name: {"ok": True, "message_id": f"own-{len(world.events)}"} for name in body["platforms"]}}  # fmt: skip
             for platform in body["platforms"]:
                 world.say("northern_kiln", body["text"], platform, author={"roles": ["broadcaster"]})  # fmt: skip
         case "rotate_key":

@@ -44,8 +44,8 @@ def ready(world: World) -> None:
             "platforms": ["twitch"],
             "started_at": world.time(-100_000),
             "ended_at": world.time(-90_700),
-            "reason": "requested",
-            "summary": {"total": numbers(messages=4_213, chatters=318, follows=41, subscriptions=12, gifted=25, raids=2, raiders=84, support={"USD": 12_450}, units={"bits": 3_200}, viewers_peak=412, viewers_average=287.4)},
+            "reason": "stopped",
+            "summary": {"statistics": {"total": numbers(messages=4_213, chatters=318, follows=41, subscriptions=12, gifted=25, raids=2, raiders=84, support={"USD": 12_450}, units={"bits": 3_200}, viewers_peak=412, viewers_average=287.4)}},
         }
     )  # fmt: skip
 
@@ -148,8 +148,11 @@ def shoot(folder: Path, chosen: list[str]) -> None:
                     for scheme in ("light", "dark"):
                         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # fmt: skip
                         page = context.new_page()
-                        page.on("console", lambda message: print(name, message.type, message.text))
-                        page.on("pageerror", lambda error: print(name, "error", error))
+                        page.on(
+                            "console",
+                            lambda message, name=name: print(name, message.type, message.text),
+                        )
+                        page.on("pageerror", lambda error, name=name: print(name, "error", error))
                         if name != "live_quiet":
                             page.add_init_script(curve())
                         page.goto(harness.url)

@@ -220,10 +220,14 @@ class World:
             return {**each, "output": "failed", "output_code": "platform_refused", "output_reason": self.failing[platform], "monitor": "connected", "live": False}  # fmt: skip
         return {**each, "output": "active", "monitor": "connected", "live": True}
 
-    def end(self, reason: str = "requested") -> None:
+    def end(self, reason: str = "stopped") -> None:
         connected = self.state["input"]["state"] == "connected"
         total = {**self.statistics["total"]}
-        summary = {"total": total, "platforms": {}}
+        summary = {
+            "started_at": self.state["started_at"],
+            "ended_at": self.time(),
+            "statistics": {"total": total, "platforms": {}},
+        }
         self.shows.insert(
             0,
             {

@@ -4,8 +4,6 @@ const PAGE = 100;
 /** A gap is filled by at most this many pages; what then remains is named in the feed. */
 const MAX_GAP_PAGES = 5;
 
-const eventsOf = (answer) => answer?.events ?? [];
-
 export function createHistory({ api, store }) {
   const page = (before, limit) => api.get(`/api/events?before=${before}&limit=${limit}`);
 
@@ -18,10 +16,9 @@ export function createHistory({ api, store }) {
       set({ loading: true });
       try {
         const before = earlier.floor || Math.ceil(feed.rows[0].sequence);
-        const events = eventsOf(await page(before, PAGE));
-        const end = events.length < PAGE;
+        const { events, next } = await page(before, PAGE);
         store.dispatch({ type: "events", events, earlier: true });
-        set({ end, asked: true, floor: end ? 0 : Math.min(...events.map(({ sequence }) => sequence)) });
+        set({ end: next === null, asked: true, floor: next ?? 0 });
       } catch {
         set({});               // the button is still there
       }
@@ -32,7 +29,7 @@ export function createHistory({ api, store }) {
       let reached = before;
       try {
         for (let i = 0; i < MAX_GAP_PAGES && reached.sequence > after.sequence + 1; i += 1) {
-          const events = eventsOf(await page(reached.sequence, PAGE));
+          const { events } = await page(reached.sequence, PAGE);
           if (events.length === 0) break;
           store.dispatch({ type: "events", events, earlier: false });
           reached = events.reduce((a, b) => (a.sequence < b.sequence ? a : b));
@@ -51,7 +48,7 @@ export function createHistory({ api, store }) {
     /** The summary of the show before this one; without it the page simply has none. */
     async loadLastShow() {
       try {
-        const shows = (await api.get("/api/streams"))?.streams ?? [];
+        const shows = (await api.get("/api/streams?limit=5")).streams;
         const show = shows.find(({ ended_at: ended }) => ended);
         if (show) store.dispatch({ type: "last_show", show });
       } catch {

@@ -22,6 +22,7 @@ import { createCommands } from "./commands.js";
 import { html, render } from "./html.js";
 import { openLive } from "./live.js";
 import { createStore } from "./store.js";
+import { platformTitle, texts } from "./texts.js";
 import { keepViewers, restoreViewers } from "./viewers_memory.js";
 import { createHistory } from "./history.js";
 import { App } from "./views/app.js";
@@ -37,8 +38,21 @@ function toLogin() {
   location.assign("/login");
 }
 
+/** Ms between tries while the server says that it will be able to answer later. */
+const AGAIN = 3000;
+
+/** A platform's log-in ends here, with its outcome in the query; it is told once. */
+function tellConnection() {
+  const query = new URLSearchParams(location.search);
+  const [connected, code] = [query.get("connected"), query.get("connection_error")];
+  if (connected === null && code === null) return;
+  window.history.replaceState(null, "", location.pathname);
+  const toast = connected === null ? { tone: "bad", text: texts.toasts.notConnected, error: { code } }
+    : { tone: "good", text: texts.toasts.connected(platformTitle(connected)) };
+  store.dispatch({ type: "toast", toast: { ...toast, id: "connection" } });
+}
+
 async function load() {
-  store.dispatch({ type: "failure", error: null });
   try {
     const me = await api.get("/api/me");
     const snapshot = await api.get("/api/stream");
@@ -48,8 +62,9 @@ async function load() {
     listen(me.user.id);
     history.loadLastShow();
   } catch (error) {
-    if (error.status === 401) toLogin();
-    else store.dispatch({ type: "failure", error: { code: error.code ?? "internal_error", message: error.message } });
+    if (error.status === 401) return toLogin();
+    store.dispatch({ type: "failure", error: { code: error.code ?? "internal_error", message: error.message } });
+    if (error.retryable) setTimeout(() => store.get().stream ?? load(), AGAIN);
   }
 }
 
@@ -89,4 +104,5 @@ async function logOut() {
 
 render(html`<${App} store=${store} api=${api} command=${command} history=${history} onLogOut=${logOut} onReload=${load} />`,
   document.getElementById("app"));
+tellConnection();
 load();

@@ -104,7 +104,7 @@ function laterShow(old, show) {
 
 function showOf(state, event) {
   const known = state.startedAt !== null && state.startedAt < event.occurred_at ? state.startedAt : null;
-  return { summary: event.summary ?? {}, reason: event.reason, ended_at: event.occurred_at, started_at: known };
+  return { summary: event.summary ?? {}, reason: event.reason, ended_at: event.occurred_at, started_at: event.summary?.started_at ?? known };
 }
 
 function withOutcome(state, event) {

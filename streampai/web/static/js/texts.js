@@ -144,6 +144,7 @@ export const texts = {
     saved: "Saved",
     receipt: { done: (names) => `Changed on ${joined(names)}.`, failed: (name, why) => `${name}: ${why}` },
     over: (names) => `Too long for ${joined(names)}`,
+    empty: "A title cannot be emptied",
     unsaved: "Not saved yet",
   },
 
@@ -291,11 +292,8 @@ export const texts = {
   },
 
   reasons: {
-    requested: "on request",
     stopped: "on request",
-    stop_requested: "on request",
     disconnect_timeout: "the encoder did not come back",
-    encoder_timeout: "the encoder did not come back",
   },
 
   composer: {
@@ -326,6 +324,8 @@ export const texts = {
     ended: "The stream has ended.",
     clockStopped: "The encoder is back in time.",
     dismiss: "Dismiss",
+    connected: (name) => `${name} is connected.`,
+    notConnected: "The account was not connected.",
   },
 
   ago: {

@@ -3,7 +3,7 @@ import { html, Icon } from "../html.js";
 import { commandOf, isPending, phaseOf } from "../store.js";
 import { platformTitle, texts } from "../texts.js";
 import { useStore } from "../use_store.js";
-import { CommandProblem, sentence } from "./problem.js";
+import { CommandProblem } from "./problem.js";
 
 const t = texts.launch;
 const CHECK_ICONS = { ok: "check", missing: "cross", optional: "dash" };
@@ -35,13 +35,6 @@ function words(phase, missing, chosen) {
   return missing.length ? [t.headNotYet, t.subNotYet(missing.length)] : [t.headReady, t.subReady(names(chosen))];
 }
 
-/** Why each destination failed, when all did and everything was undone. */
-function Reasons({ error }) {
-  const platforms = Object.entries(error?.details?.platforms ?? {});
-  return platforms.length ? html`<ul class="reasons small">${platforms.map(([platform, why]) => html`
-    <li key=${platform}><strong>${platformTitle(platform)}</strong>: ${sentence(why)} <span class="code">${why.code}</span></li>`)}</ul>` : null;
-}
-
 export function Launch({ store, command }) {
   const stream = useStore(store, (state) => state.stream);
   const input = useStore(store, (state) => state.input);
@@ -66,6 +59,6 @@ export function Launch({ store, command }) {
       <button type="button" class="button button-main button-large start" data-testid="start" aria-disabled=${String(!possible)}
         aria-describedby="checklist" onClick=${start}>
         ${starting ? html`<span class="spinner"></span>${t.starting}` : html`<${Icon} name="broadcast" />${t.start}`}</button>
-      ${stream.state !== "streaming" && html`<${CommandProblem} command=${asked} testid="start-error"><${Reasons} error=${asked?.error} /><//>`}
+      ${stream.state !== "streaming" && html`<${CommandProblem} command=${asked} testid="start-error" />`}
     </section>`;
 }

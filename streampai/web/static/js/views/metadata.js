@@ -30,19 +30,24 @@ export function Metadata({ store, command }) {
   const length = codePoints(title);
   const over = chosen.filter(({ title_length: max }) => max && length > max).map(({ platform }) => platformTitle(platform));
   const pending = isPending(edited);
+  const emptied = title.trim() === "" && metadata.title !== "";
+  const possible = changed && over.length === 0 && !emptied && !pending;
 
   function save(event) {
     event.preventDefault();
-    if (!changed || over.length || pending) return;
-    command("edit_metadata", "metadata", { title, category });
+    if (!possible) return;
+    const fields = { platforms: chosen.map(({ platform }) => platform) };
+    if (title !== metadata.title) fields.title = title;
+    if (category !== metadata.category) fields.category = category;
+    command("edit_metadata", "metadata", fields);
   }
   return html`
     <form class="card metadata" onSubmit=${save} aria-labelledby="metadata-title">
       <h2 class="card-title" id="metadata-title"><${Icon} name="pencil" />${t.title}</h2>
       <div class="field">
         <div class="field-head"><label for="title">${t.titleField}</label>
-          <span class=${`counter ${over.length ? "counter-over" : ""}`} id="title-counter">
-            ${over.length ? `${t.over(over)} · ` : ""}${Number.isFinite(limit) ? `${length} / ${limit}` : length}</span></div>
+          <span class=${`counter ${over.length || emptied ? "counter-over" : ""}`} id="title-counter">
+            ${over.length ? `${t.over(over)} · ` : emptied ? `${t.empty} · ` : ""}${Number.isFinite(limit) ? `${length} / ${limit}` : length}</span></div>
         <input class="input" id="title" data-testid="title" value=${title} placeholder=${t.titleHint} autocomplete="off" dir="auto"
           aria-invalid=${over.length ? "true" : undefined} aria-describedby="title-counter"
           onInput=${(event) => setDraft({ ...draft, title: event.target.value })} />
@@ -57,7 +62,7 @@ export function Metadata({ store, command }) {
           ${edited?.status === "done" && !changed && html`<${Receipts} result=${edited.result} />`}
           ${changed && !pending && html`<span class="quiet">${t.unsaved}</span>`}
         </div>
-        <button class="button" data-testid="save-metadata" aria-disabled=${String(!changed || over.length > 0 || pending)}>
+        <button class="button" data-testid="save-metadata" aria-disabled=${String(!possible)}>
           ${pending ? html`<span class="spinner"></span>${t.saving}` : t.save}</button>
       </div>
       <${CommandProblem} command=${edited} testid="metadata-error" />

@@ -11,7 +11,7 @@ const zero = { messages: 0, chatters: 0, follows: 0, subscriptions: 0, gifted: 0
 export function Summary({ store }) {
   const show = useStore(store, (state) => state.lastShow);
   if (!show) return null;
-  const total = { ...zero, ...(show.summary?.total ?? show.summary ?? {}) };
+  const total = { ...zero, ...show.summary.statistics?.total };
   const lasted = show.started_at ? (Date.parse(show.ended_at) - Date.parse(show.started_at)) / 1000 : null;
   return html`
     <section class="card summary" data-testid="summary" aria-labelledby="summary-title">

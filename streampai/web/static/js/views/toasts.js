@@ -31,7 +31,7 @@ function Toast({ toast, onDismiss }) {
   return html`
     <li class=${`toast toast-${toast.tone}`} data-testid="toast" onPointerEnter=${() => setPaused(true)} onPointerLeave=${() => setPaused(false)}
       onFocusIn=${() => setPaused(true)} onFocusOut=${() => setPaused(false)}>
-      <${Icon} name=${toast.tone === "bad" ? "alert" : "check"} /><span>${toast.text ?? sentence(toast.error)}</span>
+      <${Icon} name=${toast.tone === "bad" ? "alert" : "check"} /><span>${toast.text ?? sentence(toast.error)}${toast.text && toast.error && html` <span class="code">${toast.error.code}</span>`}</span>
       <button type="button" class="button button-plain button-small" aria-label=${t.dismiss} onClick=${onDismiss}><${Icon} name="cross" /></button>
     </li>`;
 }
