@@ -13,7 +13,8 @@ import attrs
 import httpx
 import orjson
 import trio
-import trio_websocket
+
+from streampai.runtime import WebSocketClosed, open_websocket
 
 PATIENCE = 15.0
 
@@ -88,8 +89,8 @@ class Browser:
         headers = [("Cookie", cookies), ("Origin", origin or self.url)]
         self.closed = None
         async with trio.open_nursery() as nursery:
-            async with trio_websocket.open_websocket_url(
-                address, extra_headers=headers, message_queue_size=1024, disconnect_timeout=1
+            async with open_websocket(
+                address, headers=headers, connect_timeout=PATIENCE, queue=1024
             ) as self._socket:
                 nursery.start_soon(self._read, self._socket)
                 await self.ask("connect", {"name": "tests"})
@@ -111,18 +112,15 @@ class Browser:
     async def _read(self, socket: Any) -> None:
         while True:
             try:
-                frame = await socket.get_message()
-            except trio_websocket.ConnectionClosed as exc:
-                reason = exc.reason
-                self.closed = Gone(
-                    reason.code if reason else 1006, (reason and reason.reason) or ""
-                )
+                frame = await socket.receive()
+            except WebSocketClosed as closed:
+                self.closed = Gone(closed.code, closed.reason)
                 self._tell()
                 return
             for line in frame.split("\n"):
                 message = orjson.loads(line)
                 if not message:
-                    await socket.send_message("{}")
+                    await socket.send("{}")
                 elif "id" in message:
                     self._take_reply(message)
                 elif "push" in message:
@@ -156,7 +154,7 @@ class Browser:
         if method == "subscribe":
             # Its reply is taken up in the reader: publications may follow at once.
             self._replies[number] = body
-        await self._socket.send_message(orjson.dumps({"id": number, method: body}).decode())
+        await self._socket.send(orjson.dumps({"id": number, method: body}).decode())
         await self.until(lambda: isinstance(self._replies.get(number), Reply))
         reply: dict[str, Any] = self._replies.pop(number).body
         return reply
