@@ -43,6 +43,8 @@ class Owner(Protocol):
     def slot_stopped(self, slot: "ChildSlot", child: Child) -> None:
         """As it was asked to."""
 
+    def child_up(self, child: Child, restarted: bool) -> None: ...
+
     def tell(
         self, what: ReportKind, child: Child, outcome: Outcome | None = None, delay: float = 0.0
     ) -> None: ...
@@ -80,6 +82,7 @@ class ChildSlot:
         "known",
         "last_restart",
         "limit",
+        "owed",
         "spec",
         "state",
     )
@@ -93,6 +96,8 @@ class ChildSlot:
         self.generation = 0
         # Not to be started but on request: stopped on request, or not up yet after one.
         self.held = False
+        # Its group is being restarted and its turn is yet to come.
+        self.owed = False
         self.backoff: Backoff | None = None
         self.last_restart = -float("inf")
         self.limit: RestartLimit | None = None
@@ -257,8 +262,7 @@ class ChildSlot:
         self.known = child
         restarted = self.state is SlotState.RESTARTING
         self.state = SlotState.RUNNING
-        if restarted:
-            self._owner.tell("started", child)
+        self._owner.child_up(child, restarted)
 
     def _after(self, child: Child, outcome: Outcome) -> float | None:
         child._end(outcome)

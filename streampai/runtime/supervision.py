@@ -23,7 +23,7 @@ SelfT = TypeVar("SelfT", bound="Supervision")
 SLICE = 100
 
 # The first restart after a quiet time comes at once; then these waits, doubled
-# each time, keep a crash loop from eating the processor.
+# each time, keep a crash loop, or a start that fails, from eating the processor.
 DEFAULT_BACKOFF = (0.05, 5.0)
 
 
@@ -201,7 +201,6 @@ class Supervision:
 
     def spawn(self, keeper: Callable[..., Awaitable[Any]], child: Child) -> None:
         assert self._room is not None and self._context is not None
-        self._statistics.starts += 1
         # Ours, not the caller's: a child started for a web request must not
         # hold on to that request.
         self._context.run(self._room.start_soon, keeper, child, name=child.name)
@@ -232,6 +231,11 @@ class Supervision:
 
     def slot_stopped(self, slot: ChildSlot, child: Child) -> None:
         self._rest(slot)
+
+    def child_up(self, child: Child, restarted: bool) -> None:
+        self._statistics.starts += 1
+        if restarted:
+            self.tell("started", child)
 
     def tell(
         self, what: ReportKind, child: Child, outcome: Outcome | None = None, delay: float = 0.0
@@ -295,7 +299,7 @@ class Supervision:
             return later
         if slot.backoff is None or now - slot.last_restart > self.max_seconds:
             slot.backoff = self._backoff.fresh()
-            pause = 0.0
+            pause = 0.0 if child.up else slot.backoff.next()
         else:
             pause = slot.backoff.next()
         slot.last_restart = now + pause

@@ -143,6 +143,7 @@ class Supervisor(Supervision):
         for slot in slots:
             if slot.spec.handshake or len(launched) == SLICE:
                 await self._settle(launched, state)
+            slot.owed = False
             if slot.held or self._slots.get(slot.spec.id) is not slot:
                 continue
             if slot.state is SlotState.STOPPED or slot.between_lives:
@@ -187,28 +188,37 @@ class Supervisor(Supervision):
         return None
 
     async def _respond(self) -> None:
-        """Restart groups until nobody in them has failed meanwhile."""
-        while self.strategy is not Strategy.ONE_FOR_ONE:
-            slots = list(self._slots.values())
-            failed = [n for n, slot in enumerate(slots) if slot.between_lives]
-            if not failed or self._finished:
+        """Restart groups until all of them are up and nobody has failed meanwhile."""
+        while self.strategy is not Strategy.ONE_FOR_ONE and not self._finished:
+            due = await self._stop_groups_of_failed()
+            owed = [slot for slot in self._slots.values() if slot.owed]
+            if not owed:
                 return
-            first = 0 if self.strategy is Strategy.ONE_FOR_ALL else failed[0]
-            due = max(slots[n].due for n in failed)
-            group = slots[first:]
-            # Bounded by the graces. A group half stopped would be no group.
-            with trio.CancelScope(shield=True):
-                for slot in reversed(group):
-                    if not slot.between_lives:
-                        await slot.stop()
             # Cut short when another one fails: what has been started is then restarted too.
             with trio.CancelScope() as scope:
                 self._revival = self._interruptible = scope
                 await trio.sleep_until(due)
-                # One that does not come up counts as failed: the next round sees it.
+                # One that does not come up counts as failed, unless it was
+                # stopped on request; either way the next round sees it.
                 with suppress(StartFailed):
-                    await self._start_in_order(group, SlotState.RESTARTING)
+                    await self._start_in_order(owed, SlotState.RESTARTING)
             self._revival = self._interruptible = None
+
+    async def _stop_groups_of_failed(self) -> float:
+        """Mark everyone who is owed a start; when the first may be."""
+        slots = list(self._slots.values())
+        failed = [n for n, slot in enumerate(slots) if slot.between_lives]
+        if not failed:
+            return trio.current_time()
+        group = slots[0 if self.strategy is Strategy.ONE_FOR_ALL else failed[0] :]
+        due = max(slots[n].due for n in failed)
+        # Bounded by the graces. A group half stopped would be no group.
+        with trio.CancelScope(shield=True):
+            for slot in reversed(group):
+                if not slot.between_lives:
+                    await slot.stop()
+                slot.owed = not slot.held
+        return due
 
 
 def _present_error(slot: ChildSlot) -> ChildError:
