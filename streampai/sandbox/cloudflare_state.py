@@ -128,7 +128,6 @@ class CloudflareState:
         self.inputs: dict[str, LiveInput] = {}
         self.videos: dict[str, dict[str, Any]] = {}
         self.ingests: list[Ingest] = []
-        self.on_change: Callable[[LiveInput], None] = lambda _: None
 
     def new_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"
@@ -215,7 +214,6 @@ class CloudflareState:
                 "statusEnteredAt": entered,
                 "statusLastSeen": stamp(digits=6),
             }
-            self.on_change(live)
 
         self._agenda.after(lag, show)
 

@@ -93,13 +93,11 @@ class ServiceFaults:
 
     def __init__(
         self,
-        name: str,
         rng: random.Random,
         *,
         limit_headers: Callable[[float], Headers] = retry_after,
     ) -> None:
         """``limit_headers``: how this service says when a 429 may be tried again."""
-        self.name = name
         self._limit_headers = limit_headers
         self.chances = Chances()
         # Bounded by who sets them: each is one request to the control port.

@@ -30,6 +30,8 @@ class SandboxOptions:
     # Twitch
     client_id: str = "sandboxclient0000000000000000"
     client_secret: str = "sandbox-client-secret"
+    # A public application has no secret: its refresh tokens, from the device flow, work once.
+    public_client: bool = False
     # None takes any redirect to loopback: the daemon's port is not known beforehand.
     redirect_uris: tuple[str, ...] | None = None
     token_lifetime: float = 14_400.0

@@ -147,9 +147,9 @@ def build_sandbox(options: SandboxOptions, seed: int | None) -> Sandbox:
             pace=options.story_pace,
         ),
         faults={
-            "cloudflare": ServiceFaults("cloudflare", rng("faults/cloudflare")),
-            "helix": ServiceFaults("helix", rng("faults/helix"), limit_headers=limit_headers),
-            "oauth": ServiceFaults("oauth", rng("faults/oauth")),
+            "cloudflare": ServiceFaults(rng("faults/cloudflare")),
+            "helix": ServiceFaults(rng("faults/helix"), limit_headers=limit_headers),
+            "oauth": ServiceFaults(rng("faults/oauth")),
         },
         calls={
             name: CallBook(agenda, window=options.request_window)

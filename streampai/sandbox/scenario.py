@@ -107,11 +107,13 @@ class Scenarios:
             "follow": self._follow,
             "subscribe": self._subscribe,
             "resubscribe": self._resubscribe,
+            "unsubscribe": self._unsubscribe,
             "gift_bomb": self._gift_bomb,
             "cheer": self._cheer,
             "raid": self._raid,
             "redeem": self._redeem,
             "announce": self._announce,
+            "notice": self._notice,
             "update": self._update,
             "clear": lambda channel, _: self._acts.clear_chat(channel),
             "ban": self._ban,
@@ -228,6 +230,17 @@ class Scenarios:
     def _announce(self, channel: Channel, given: Parameters) -> None:
         text = str(given.get("text", "Back in five minutes"))
         self._acts.announce(channel, channel.owner, text)
+
+    def _unsubscribe(self, channel: Channel, given: Parameters) -> None:
+        self._acts.end_subscription(channel, self._somebody(given))
+
+    def _notice(self, channel: Channel, given: Parameters) -> None:
+        """Any kind of chat notice, also ones that Twitch has yet to think of."""
+        kind, detail = str(given.get("notice_type", "watch_streak")), given.get("detail", {})
+        if not isinstance(detail, dict):
+            raise ScenarioError("detail must be an object")
+        text = str(given.get("text", ""))
+        self._acts.notice(channel, self._somebody(given), kind, detail, text)
 
     def _update(self, channel: Channel, given: Parameters) -> None:
         title, category = given.get("title"), given.get("category_id")

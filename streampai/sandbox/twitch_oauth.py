@@ -231,8 +231,10 @@ class OAuthService:
         if device.user is None:
             raise OAuthError(400, "authorization_pending")
         del self._twitch.devices[device.device_code]
-        # The sandbox's application has a secret, so its tokens live like other ones.
-        return self._issued(self._twitch.allow(device.client_id, device.user, device.scopes))
+        public = self._options.public_client
+        return self._issued(
+            self._twitch.allow(device.client_id, device.user, device.scopes, public=public)
+        )
 
     def _waiting(self, user_code: str) -> DeviceRequest:
         for device in self._twitch.devices.values():

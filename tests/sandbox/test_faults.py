@@ -152,7 +152,7 @@ async def test_headers_can_be_added_to_an_error(
     ],
 )
 def test_chances_strike_as_often_as_they_say(chance: str, action: str, after_effect: bool) -> None:
-    faults = ServiceFaults("test", random.Random(3))
+    faults = ServiceFaults(random.Random(3))
     faults.chances = Chances(**{chance: 0.25})
     struck = [faults.decide("GET", "/") for _ in range(1000)]
     hits = [fault for fault in struck if fault is not None]
@@ -162,7 +162,7 @@ def test_chances_strike_as_often_as_they_say(chance: str, action: str, after_eff
 
 def test_the_same_seed_strikes_the_same_calls() -> None:
     def strikes(seed: int) -> list[bool]:
-        faults = ServiceFaults("test", random.Random(seed))
+        faults = ServiceFaults(random.Random(seed))
         faults.chances = Chances(error=0.5)
         return [faults.decide("GET", "/") is not None for _ in range(50)]
 
@@ -171,4 +171,4 @@ def test_the_same_seed_strikes_the_same_calls() -> None:
 
 def test_an_unknown_action_is_refused() -> None:
     with pytest.raises(ValueError, match="action must be one of"):
-        ServiceFaults("test", random.Random()).on_call("explode")
+        ServiceFaults(random.Random()).on_call("explode")

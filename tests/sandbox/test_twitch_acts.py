@@ -128,6 +128,18 @@ async def test_a_notification_fills_exactly_its_own_object(
     assert [name for name in NOTICES if event[name] is not None] == ["sub"]
 
 
+async def test_a_notice_that_nobody_has_heard_of_is_possible(
+    sandbox: Sandbox, twitch: TwitchCaller
+) -> None:
+    async with open_socket(sandbox) as socket:
+        await twitch.subscribe_chat(socket.id, "notification")
+        detail = {"notice_type": "moon_landing", "detail": {"crew": 3}, "text": "They landed."}
+        sandbox.scenarios.play("notice", detail)
+        event = await socket.event()
+    assert event["notice_type"] == "moon_landing" and event["moon_landing"] == {"crew": 3}
+    assert event["system_message"] == "They landed."
+
+
 async def test_sent_chat_comes_back_as_a_message(sandbox: Sandbox, twitch: TwitchCaller) -> None:
     async with open_socket(sandbox) as socket:
         await twitch.subscribe_chat(socket.id)

@@ -243,6 +243,36 @@ async def test_a_device_code_can_be_denied_and_runs_out(
         assert answer.json()["message"] == "invalid device code"
 
 
+async def test_a_public_clients_refresh_token_works_once_and_needs_no_secret() -> None:
+    async with (
+        open_sandbox(base_port=0, options=SandboxOptions(public_client=True)) as sandbox,
+        httpx.AsyncClient(verify=False) as http,
+    ):
+        token_url = f"{sandbox.urls['twitch_auth']}/token"
+        client = {"client_id": sandbox.options.client_id}
+        form = {**client, "scopes": "bits:read"}
+        device = (await http.post(f"{sandbox.urls['twitch_auth']}/device", data=form)).json()
+        await http.get(f"{device['verification_uri']}&sandbox_login=ada")
+        grant = "urn:ietf:params:oauth:grant-type:device_code"
+        poll = {**client, "grant_type": grant, "device_code": device["device_code"]}
+        tokens = (await http.post(token_url, data=poll)).json()
+        refresh = {**client, "grant_type": "refresh_token"}
+        refresh["refresh_token"] = tokens["refresh_token"]
+        assert (await http.post(token_url, data=refresh)).status_code == 200
+        assert (await http.post(token_url, data=refresh)).status_code == 400
+
+
+async def test_a_confidential_client_cannot_refresh_without_its_secret(
+    twitch: TwitchCaller,
+) -> None:
+    form = {
+        "client_id": twitch.sandbox.options.client_id,
+        "grant_type": "refresh_token",
+        "refresh_token": twitch.tokens["refresh_token"],
+    }
+    assert (await twitch.http.post(f"{twitch.auth}/token", data=form)).status_code == 400
+
+
 async def test_user_ids_outlive_a_restart() -> None:
     ids = []
     for _ in range(2):
