@@ -26,6 +26,8 @@ from ..events import (
     MonitorStatus,
     MonitorStatusChanged,
     PlatformEvent,
+    PlatformStreamEnded,
+    PlatformStreamStarted,
     ViewersCounted,
     event_id,
 )
@@ -37,6 +39,9 @@ from .platform import Account, Emit, Notifications, Now, Source
 
 # What is told of an unreadable payload: enough to find it in the platform's reference.
 SAMPLE_LENGTH = 200
+# A stream that the platform does not list for so long has ended, though nobody
+# said so: the word fell into a gap. Twitch's list lags by up to a few minutes.
+GONE_AFTER = 300.0
 
 
 class PlatformMonitor:
@@ -80,6 +85,8 @@ class PlatformMonitor:
         # Set while connected.
         self._listening: trio.CancelScope | None = None
         self._lacking: tuple[str, ...] = ()
+        # When the stream was last known to be live; None when it has ended.
+        self._seen_live: float | None = None
 
     async def run(
         self, *, task_status: trio.TaskStatus["PlatformMonitor"] = trio.TASK_STATUS_IGNORED
@@ -185,6 +192,10 @@ class PlatformMonitor:
             except trio.TooSlowError:
                 return PlatformUnavailable("the platform has been silent for too long")
             for event in self._read(source, notification):
+                if isinstance(event, PlatformStreamStarted):
+                    self._seen_live = trio.current_time()
+                elif isinstance(event, PlatformStreamEnded):
+                    self._seen_live = None
                 await self._emit(event)
 
     async def _next(self, notifications: Notifications) -> Any:
@@ -223,21 +234,26 @@ class PlatformMonitor:
     async def _count_viewers(self, notifications: Notifications) -> None:
         while True:
             wait = self._settings.viewers_interval
-            viewers = None
             try:
-                viewers = await self._account.viewers()
+                await self._tell_viewers(await self._account.viewers())
             except RateLimited as exc:
                 wait = max(wait, exc.retry_after)
             except StreampaiError:
                 # Telemetry has the call's outcome; the connection is not in question.
                 pass
-            if viewers is not None:
-                common = self._common(f"viewers:{uuid4()}")
-                await self._emit(ViewersCounted(**common, viewers=viewers))
             if notifications.not_subscribed != self._lacking:
                 self._lacking = notifications.not_subscribed
                 await self._tell(MonitorStatus.CONNECTED)
             await trio.sleep(wait)
+
+    async def _tell_viewers(self, viewers: int | None) -> None:
+        now = trio.current_time()
+        if viewers is not None:
+            self._seen_live = now
+            await self._emit(ViewersCounted(**self._common(f"viewers:{uuid4()}"), viewers=viewers))
+        elif self._seen_live is not None and now - self._seen_live >= GONE_AFTER:
+            self._seen_live = None
+            await self._emit(PlatformStreamEnded(**self._common(f"gone:{uuid4()}")))
 
     # --- Telling -----------------------------------------------------------
 

@@ -26,6 +26,8 @@ from streampai.events import (
     MonitorStatus,
     MonitorStatusChanged,
     PlatformEvent,
+    PlatformStreamEnded,
+    PlatformStreamStarted,
     ViewersCounted,
 )
 from streampai.platforms.monitor import PlatformMonitor
@@ -109,16 +111,19 @@ class FakeAccount:
     def normalise(self, notification: Any, received_at: datetime) -> Sequence[PlatformEvent]:
         if isinstance(notification, BaseException):
             raise notification
-        return [
-            FollowReceived(
-                id=f"fake:{notification}",
-                platform="fake",
-                user_id=42,
-                occurred_at=received_at,
-                received_at=received_at,
-                author=Author(id="1", name="n"),
-            )
-        ]
+        common = {
+            "id": f"fake:{notification}",
+            "platform": "fake",
+            "user_id": 42,
+            "occurred_at": received_at,
+            "received_at": received_at,
+        }
+        match notification:
+            case "online":
+                return [PlatformStreamStarted(**common)]
+            case "offline":
+                return [PlatformStreamEnded(**common)]
+        return [FollowReceived(**common, author=Author(id="1", name="n"))]
 
     async def viewers(self) -> int | None:
         await trio.lowlevel.checkpoint()
@@ -443,6 +448,52 @@ async def test_viewers_are_counted_while_connected(autojump_clock: trio.testing.
         ]
         assert len({e.id for e in counts}) == 2
         assert bench.words() == ["connecting", "connected"]
+
+
+async def test_a_stream_whose_end_fell_into_a_gap_is_ended_when_it_is_no_longer_listed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    bench.account.keepalive = 10_000.0
+    bench.account.watchers = [7, *[None] * 9, 8, *[None] * 40]
+    async with bench.running():
+        await trio.sleep(600)
+        ends = [e for e in bench.events if isinstance(e, PlatformStreamEnded)]
+        assert ends == []
+        await trio.sleep(600)
+        (end,) = [e for e in bench.events if isinstance(e, PlatformStreamEnded)]
+        assert (end.occurred_at - EPOCH).total_seconds() == 600
+
+
+async def test_a_stream_that_has_just_begun_may_be_listed_late(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    bench.account.keepalive = 10_000.0
+    async with bench.running():
+        await trio.sleep(1000)
+        bench.account.connections[0].say("online")
+        await trio.sleep(290)
+        bench.account.watchers = [3] * 100
+        await trio.sleep(1000)
+        assert not [e for e in bench.events if isinstance(e, PlatformStreamEnded)]
+        bench.account.connections[0].say("offline")
+        bench.account.watchers = []
+        await trio.sleep(1000)
+        assert [e.id for e in bench.events if isinstance(e, PlatformStreamEnded)] == [
+            "fake:offline"
+        ]
+
+
+async def test_a_stream_that_was_announced_and_never_listed_has_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    bench.account.keepalive = 10_000.0
+    async with bench.running():
+        bench.account.connections[0].say("online")
+        await trio.sleep(310)
+        assert len([e for e in bench.events if isinstance(e, PlatformStreamEnded)]) == 1
 
 
 async def test_a_needed_log_in_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
