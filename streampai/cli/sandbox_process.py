@@ -170,7 +170,7 @@ async def open_sandbox_process(base_port: int, *, data: Path) -> AsyncIterator[N
             nursery.cancel_scope.cancel()
         if process:
             await process.stop()
-    except trio.Cancelled:
+    except* trio.Cancelled:
         if process:
             process.send(signal.SIGTERM)
         raise
