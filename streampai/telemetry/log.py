@@ -237,7 +237,7 @@ class LogListener:
                 self._line(logging.INFO, event, back=event.service, failed_calls=failed)
 
     def _token(self, event: events.TokenRefreshed) -> None:
-        level = logging.DEBUG if event.outcome == "refreshed" else logging.WARNING
+        level = logging.DEBUG if event.outcome == "renewed" else logging.WARNING
         self._damped(level, event, ("token", event.user_id, event.platform, event.outcome))
 
     def _supervisor(self, event: events.SupervisorReported) -> None:
