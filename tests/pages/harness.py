@@ -4,6 +4,8 @@
 browser synchronously and change the world with ``harness.do(...)``.
 """
 
+import functools
+import mimetypes
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import attrs
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
-from quart import Response, redirect, request, send_from_directory, websocket
+from quart import Response, redirect, request, websocket
 from quart_trio import QuartTrio
 
 from .wire import PING_INTERVAL, Connection
@@ -29,6 +31,11 @@ CSP = (
 # A browser that reads slower than this many frames behind is cut off, as in the daemon.
 QUEUE = 20_000
 T = TypeVar("T")
+
+
+@functools.cache
+def _file(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def refusal(code: str, message: str, status: int, **details: Any) -> tuple[dict[str, Any], int]:
@@ -48,17 +55,17 @@ def build_app(world: World, nursery: trio.Nursery, *, settle: float) -> QuartTri
 
     @app.get("/static/<path:name>")
     async def static(name: str) -> Any:
-        return await send_from_directory(STATIC, name)
+        return Response(_file(STATIC / name), content_type=mimetypes.guess_type(name)[0])
 
     @app.get("/")
     async def index() -> Any:
         if not world.signed_in:
             return redirect("/login")
-        return await send_from_directory(STATIC, "index.html")
+        return await static("index.html")
 
     @app.get("/login")
     async def login() -> Any:
-        return await send_from_directory(STATIC, "login.html")
+        return await static("login.html")
 
     @app.post("/api/session")
     async def log_in() -> Any:
@@ -182,9 +189,16 @@ async def carry_out(world: World, method: str, body: dict[str, Any], settle: flo
             world.change(metadata={key: body[key] for key in ("title", "category") if key in body})
             result = {"receipts": {name: {"ok": True} for name in body["platforms"]}}
         case "send_chat":
-            result = {"receipts": {name: {"ok": True, "message_id": f"own-{len(world.events)}"} for name in body["platforms"]}}  # fmt: skip
-            for platform in body["platforms"]:
-                world.say("northern_kiln", body["text"], platform, author={"roles": ["broadcaster"]})  # fmt: skip
+            # One echo comes before the outcome and the others after it, as it happens.
+            ids = {name: f"own-{len(world.events)}-{name}" for name in body["platforms"]}
+            result = {"receipts": {n: {"ok": True, "message_id": i} for n, i in ids.items()}}
+            host = {"roles": ["broadcaster"]}
+            first, *others = ids
+            world.say("northern_kiln", body["text"], first, message_id=ids[first], author=host)
+            world.happen("command_done", command_id=body["id"], command=method, result=result)
+            for name in others:
+                world.say("northern_kiln", body["text"], name, message_id=ids[name], author=host)
+            return
         case "rotate_key":
             world.key = "new-" + world.key
     world.happen("command_done", command_id=body["id"], command=method, result=result)

@@ -141,6 +141,21 @@ def test_an_unknown_input_is_never_shown_as_offline(enter: Enter) -> None:
     expect(room("clock")).not_to_be_visible()
 
 
+def test_a_draft_survives_the_start_of_the_show(enter: Enter) -> None:
+    room = enter(ready)
+    room("title").fill("Half a thought")
+    room("start").click()
+    expect(room("state")).to_have_text("Live")
+    expect(room("title")).to_have_value("Half a thought")
+    assert room.page.evaluate("document.activeElement.id") == "room"
+
+
+def test_the_way_back_from_a_platforms_log_in_is_told_once(enter: Enter) -> None:
+    room = enter(path="/?connection_error=platform_refused")
+    expect(room("toast")).to_contain_text("platform_refused")
+    assert room.page.url == room.harness.url + "/"
+
+
 def test_title_and_category_are_changed_with_a_receipt_and_limits(enter: Enter) -> None:
     room = enter(ready)
     room("title").fill("x" * 101)
@@ -164,6 +179,14 @@ def test_enter_sends_a_message_to_the_chosen_chats_and_it_is_shown_once(enter: E
     expect(room("feed").get_by_text("hello all")).to_have_count(1)
     method, body = room.commands()[-1]
     assert (method, body["platforms"], body["text"]) == ("send_chat", ["twitch"], "hello all")
+    room("target-youtube").click()
+    room("composer").fill("to both")
+    room("composer").press("Enter")
+    expect(room("composer-status")).to_contain_text("Delivered to Twitch and YouTube")
+    room.do(lambda world: world.say("a", "after it"))
+    expect(room("feed").get_by_text("after it")).to_be_visible()
+    expect(room("feed").get_by_text("to both")).to_have_count(1)
+    expect(room("feed").get_by_title("Delivered to Twitch and YouTube")).to_have_count(1)
 
 
 def test_simulated_platforms_and_interruptions_are_said_plainly(enter: Enter) -> None:

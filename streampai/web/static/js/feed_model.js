@@ -1,7 +1,8 @@
 // The unified feed as data: all topics merged by `sequence`. Pure.
 //
 // A row is one event with what later events did to it: {id, sequence, kind,
-// event, removed, recipients}. Rows are replaced, never changed, so that a row
+// event, removed, recipients, delivered}. A message of ours that went to several
+// chats comes back from each; it is one row. Rows are replaced, never changed, so that a row
 // that is the same object looks the same.
 
 /** More than anybody scrolls back in a page; older rows come from the API. */
@@ -20,7 +21,8 @@ const KIND_OF = {
   stream_interrupted: "system", events_lost: "system", page_gap: "system",
 };
 
-export const emptyFeed = { rows: [], ids: new Set() };
+/** `sent`: message id → {command, platforms} of the messages that were sent from here. */
+export const emptyFeed = { rows: [], ids: new Set(), sent: new Map() };
 
 /** The id by which an event is one event; lifecycle events have only their number. */
 export const idOf = (event) => event.id ?? `sequence:${event.sequence}`;
@@ -36,7 +38,7 @@ function isNews(event, rows) {
 }
 
 const row = (event) => ({
-  id: idOf(event), sequence: event.sequence ?? 0, kind: KIND_OF[event.type], event, removed: "", recipients: [],
+  id: idOf(event), sequence: event.sequence ?? 0, kind: KIND_OF[event.type], event, removed: "", recipients: [], delivered: null,
 });
 
 /** What one event does to rows that are already there; undefined when it is no such event. */
@@ -57,6 +59,23 @@ function effect(event) {
   }
 }
 
+/** The delivered message that a chat row is the echo of, or undefined. */
+const echoOf = (row, sent) => (row.kind === "chat" ? sent.get(row.event.message_id) : undefined);
+
+/** Learn what a finished `send_chat` delivered; its echoes that are already there become one row. */
+function deliver(event, rows, sent) {
+  const receipts = Object.entries(event.result?.receipts ?? {}).filter(([, receipt]) => receipt.message_id);
+  const delivered = { command: event.command_id, platforms: receipts.map(([platform]) => platform) };
+  for (const [, receipt] of receipts) sent.set(receipt.message_id, delivered);
+  let first = true;
+  return rows.flatMap((row) => {
+    if (echoOf(row, sent) !== delivered) return [row];
+    const kept = first ? [{ ...row, delivered }] : [];
+    first = false;
+    return kept;
+  });
+}
+
 /**
  * The feed with `events` in their places: ascending by sequence, each id once, at most MAX_ROWS.
  * `earlier` says that older events were asked for, so the newest rows make room instead of the oldest.
@@ -74,7 +93,9 @@ export function mergeEvents(feed, events, { earlier = false } = {}) {
   fresh.sort((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0));
 
   let rows = feed.rows.slice();
+  const sent = new Map(feed.sent);
   for (const event of fresh) {
+    if (event.type === "command_done" && event.command === "send_chat") rows = deliver(event, rows, sent);
     const change = effect(event);
     if (change) {
       const changed = rows.map(change);
@@ -83,11 +104,17 @@ export function mergeEvents(feed, events, { earlier = false } = {}) {
       // A gift's recipient is told on the gift's own row; without that row it stands alone.
       if (found && event.type === "subscription_received") continue;
     }
-    if (KIND_OF[event.type] && isNews(event, rows)) insert(rows, row(event));
+    if (!KIND_OF[event.type] || !isNews(event, rows)) continue;
+    const added = row(event);
+    const delivered = echoOf(added, sent) ?? null;
+    if (delivered && rows.some((row) => row.delivered === delivered)) continue;
+    insert(rows, { ...added, delivered });
   }
   if (rows.length > MAX_ROWS) rows = earlier ? rows.slice(0, MAX_ROWS) : rows.slice(-MAX_ROWS);
-  return { rows, ids: ids.size > 4 * MAX_ROWS ? new Set(rows.map((row) => row.id)) : ids };
+  return { rows, ids: ids.size > 4 * MAX_ROWS ? new Set(rows.map((row) => row.id)) : ids, sent: newest(sent, MAX_ROWS) };
 }
+
+const newest = (map, most) => (map.size > most ? new Map([...map].slice(-most)) : map);
 
 /** Nearly always the newest: look for the place from the end. */
 function insert(rows, row) {

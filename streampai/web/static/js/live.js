@@ -50,7 +50,7 @@ export function openLive({ userId, dispatch, onNews, onGap, onUnreadable, url = 
   function snapshotTopic(type) {
     const take = (snapshot, authoritative) => {
       const before = snapshots.get(type);
-      snapshots.set(type, { type, snapshot, authoritative: authoritative || (before?.authoritative ?? false), at: Date.now() });
+      snapshots.set(type, { type, snapshot, authoritative: authoritative || (before?.authoritative ?? false) });
       soon();
     };
     return { snapshot: (data) => take(data, true), publication: (data) => take(data, false) };

@@ -12,7 +12,6 @@ export const initial = {
   link: { status: "connecting", since: null, code: 0, reason: "" },
   stream: null,          // the state snapshot
   statistics: null,
-  statisticsAt: null,    // browser's time when the statistics came
   input: null,           // the encoder's newest news, from its own topic or the state snapshot
   feed: emptyFeed,
   // The feed is whole from `floor` on: one topic may have kept less of the past than another.
@@ -62,9 +61,9 @@ function newestInput(old, next) {
   return !old || at(next) >= at(old) ? { ...old, ...next } : old;
 }
 
-function withStatistics(state, { snapshot, authoritative, at }) {
+function withStatistics(state, { snapshot, authoritative }) {
   if (!newer(state.statistics, snapshot, authoritative)) return state;
-  const next = { ...state, statistics: snapshot, statisticsAt: at };
+  const next = { ...state, statistics: snapshot };
   const { viewers_now: now, viewers_at: when } = snapshot.total;
   if (now === null || now === undefined || !when) return next;
   return { ...next, viewers: withPoint(state.viewers, snapshot.session_id, Date.parse(when), now) };

@@ -210,7 +210,6 @@ export const texts = {
     peak: "Peak",
     average: "Average",
     asOf: (age) => `counted ${age} ago`,
-    updated: (age) => `updated ${age} ago`,
     noViewers: "No count yet",
     chart: "Viewers over time",
     chartEmpty: "The curve begins with the second count.",
@@ -244,7 +243,7 @@ export const texts = {
     via: (platform) => platform,
     deleted: "Message deleted",
     cleared: "Removed by a moderator",
-    you: "You",
+    delivered: (names) => `Delivered to ${joined(names)}`,
     repliesTo: (name) => `to ${name}`,
     roles: { broadcaster: "Host", moderator: "Mod", vip: "VIP", subscriber: "Sub" },
     anonymous: "Anonymous",
@@ -293,7 +292,7 @@ export const texts = {
 
   reasons: {
     stopped: "on request",
-    disconnect_timeout: "the encoder did not come back",
+    encoder_gone: "the encoder did not come back",
   },
 
   composer: {

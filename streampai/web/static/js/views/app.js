@@ -58,12 +58,18 @@ export function App({ store, api, command, history, onLogOut, onReload }) {
   const [pane, setPane] = useState("feed");
   const phase = stream ? phaseOf(stream) : null;
   const onAir = phase === "streaming" || phase === "ending";
+  const [draft, setDraft] = useState({ title: null, category: null });
+  useEffect(() => {
+    // The button that led here is gone; without this the keyboard would begin at the top again.
+    if (document.activeElement === document.body) document.getElementById("room")?.focus({ preventScroll: true });
+  }, [onAir]);
   useEffect(() => {
     document.title = phase ? `${texts.titleState[phase]} · ${texts.product}` : texts.product;
   }, [phase]);
   if (!stream || !me) return html`<${Loading} failure=${failure} onReload=${onReload} />`;
 
   const parts = { store, api, command };
+  const metadata = html`<${Metadata} ...${parts} draft=${draft} onDraft=${setDraft} />`;
   return html`
     <a class="skip" href="#room">${texts.top.skip}</a>
     <${Topbar} ...${parts} onLogOut=${onLogOut} />
@@ -76,7 +82,7 @@ export function App({ store, api, command, history, onLogOut, onReload }) {
         ${!onAir && html`<${Encoder} ...${parts} onAir=${false} />`}
         <${Destinations} ...${parts} onAir=${onAir} />
         ${onAir && html`<${Encoder} ...${parts} onAir=${true} />`}
-        ${onAir && html`<${Metadata} ...${parts} />`}
+        ${onAir && metadata}
       </div>
       <div class="column column-main">
         ${onAir ? html`
@@ -85,7 +91,7 @@ export function App({ store, api, command, history, onLogOut, onReload }) {
             <${Composer} ...${parts} />
           </section>` : html`
           <${Launch} ...${parts} />
-          <${Metadata} ...${parts} />`}
+          ${metadata}`}
       </div>
       ${onAir ? html`
         <div class="column column-numbers">

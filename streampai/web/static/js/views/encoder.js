@@ -40,7 +40,7 @@ function Key({ api, ingestUrl, command, rotation }) {
     <dl class="secrets">
       <div class="secret">
         <dt>${t.server}</dt>
-        <dd><code data-testid="ingest-url">${ingestUrl}</code></dd>
+        <dd><code data-testid="ingest-url">${ingestUrl.split(/(?=:\d)/).map((part, i) => html`${i > 0 && html`<wbr />`}${part}`)}</code></dd>
         <dd class="secret-actions"><${CopyButton} text=${() => ingestUrl} label=${t.copyServer} testid="copy-url" onError=${setError} /></dd>
       </div>
       <div class="secret">

@@ -9,12 +9,12 @@ const COLOUR = /^#[0-9a-f]{6}$/i;
 /** Names beyond this many recipients of a gift become a number. */
 const SHOWN_RECIPIENTS = 4;
 
-function Author({ author, own }) {
+function Author({ author }) {
   const name = !author || author.anonymous ? t.anonymous : author.name;
   const style = COLOUR.test(author?.colour ?? "") ? { "--said-by": author.colour } : undefined;
   const role = ["broadcaster", "moderator", "vip", "subscriber"].find((role) => author?.roles?.includes(role));
   return html`${role && role !== "subscriber" && html`<span class=${`tag tag-${role}`}>${t.roles[role]}</span> `}<bdi
-    class=${`author ${style ? "author-coloured" : ""}`} style=${style}>${name}</bdi>${own && html` <span class="tag">${t.you}</span>`}`;
+    class=${`author ${style ? "author-coloured" : ""}`} style=${style}>${name}</bdi>`;
 }
 
 const tierName = (tier) => texts.feed.tier[tier] ?? tier ?? "";
@@ -86,7 +86,7 @@ export class FeedRow extends Component {
   }
 
   render({ row }) {
-    const { event, removed } = row;
+    const { event, removed, delivered } = row;
     const [tone, icon, content] = SAID[event.type](event, row);
     const platform = event.platform;
     return html`
@@ -95,6 +95,8 @@ export class FeedRow extends Component {
         <time class="row-time" datetime=${event.occurred_at}>${atTime(event.occurred_at)}</time>
         <span class="row-mark" data-platform=${platform} title=${platform && platformTitle(platform)}>${icon && html`<${Icon} name=${icon} />`}</span>
         <div class="row-text">${platform && html`<span class="sr-only">${platformTitle(platform)}: </span>`}${content}
+          ${delivered && html` <span class="delivered" title=${t.delivered(names(delivered.platforms))}><${Icon} name="check" />
+            <span class="sr-only">${t.delivered(names(delivered.platforms))}</span></span>`}
           ${removed && html` <span class="row-note">${removed === "deleted" ? t.deleted : t.cleared}</span>`}</div>
       </li>`;
   }

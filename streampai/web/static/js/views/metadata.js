@@ -1,6 +1,6 @@
 // Title and category, changed everywhere at once, with a receipt per platform.
 import { codePoints } from "../format.js";
-import { html, Icon, useState } from "../html.js";
+import { html, Icon, useEffect } from "../html.js";
 import { receipts } from "../receipts.js";
 import { commandOf, isPending } from "../store.js";
 import { platformTitle, texts } from "../texts.js";
@@ -16,12 +16,17 @@ function Receipts({ result }) {
     ${failed.map(({ platform, error }) => html`<span key=${platform} class="bad">${t.receipt.failed(platformTitle(platform), sentence(error))}</span>`)}`;
 }
 
-export function Metadata({ store, command }) {
+export function Metadata({ store, command, draft, onDraft }) {
   const metadata = useStore(store, (state) => state.stream.metadata);
   const destinations = useStore(store, (state) => state.stream.destinations);
   const edited = useStore(store, (state) => commandOf(state.commands, "metadata"));
-  // null: untouched, follows the server.
-  const [draft, setDraft] = useState({ title: null, category: null });
+  // A field of the draft that is null is untouched and follows the server, as one does that the server has taken over.
+  useEffect(() => {
+    onDraft((draft) => ({
+      title: draft.title === metadata.title ? null : draft.title,
+      category: draft.category === metadata.category ? null : draft.category,
+    }));
+  }, [metadata]);
   const title = draft.title ?? metadata.title;
   const category = draft.category ?? metadata.category;
   const changed = title !== metadata.title || category !== metadata.category;
@@ -50,12 +55,12 @@ export function Metadata({ store, command }) {
             ${over.length ? `${t.over(over)} · ` : emptied ? `${t.empty} · ` : ""}${Number.isFinite(limit) ? `${length} / ${limit}` : length}</span></div>
         <input class="input" id="title" data-testid="title" value=${title} placeholder=${t.titleHint} autocomplete="off" dir="auto"
           aria-invalid=${over.length ? "true" : undefined} aria-describedby="title-counter"
-          onInput=${(event) => setDraft({ ...draft, title: event.target.value })} />
+          onInput=${(event) => onDraft({ ...draft, title: event.target.value })} />
       </div>
       <div class="field">
         <label for="category">${t.category}</label>
         <input class="input" id="category" data-testid="category" value=${category} placeholder=${t.categoryHint} autocomplete="off" dir="auto"
-          onInput=${(event) => setDraft({ ...draft, category: event.target.value })} />
+          onInput=${(event) => onDraft({ ...draft, category: event.target.value })} />
       </div>
       <div class="metadata-foot">
         <div class="receipts small" data-testid="metadata-status" aria-live="polite">

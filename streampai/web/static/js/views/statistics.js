@@ -75,8 +75,8 @@ export function Statistics({ store }) {
           ${known ? html`<${Age} at=${total.viewers_at} say=${t.asOf} />` : html`<span class="small quiet age">${t.noViewers}</span>`}
         </div>
         <dl class="viewers-side">
-          <div><dt>${t.peak}</dt><dd data-testid="stat-viewers-peak">${whole(total.viewers_peak)}</dd></div>
-          <div><dt>${t.average}</dt><dd data-testid="stat-viewers-average">${whole(Math.round(total.viewers_average))}</dd></div>
+          <div><dt>${t.peak}</dt><dd data-testid="stat-viewers-peak">${total.viewers_peak ? whole(total.viewers_peak) : t.nobody}</dd></div>
+          <div><dt>${t.average}</dt><dd data-testid="stat-viewers-average">${total.viewers_peak ? whole(Math.round(total.viewers_average)) : t.nobody}</dd></div>
         </dl>
       </div>
       <${ViewersChart} store=${store} />

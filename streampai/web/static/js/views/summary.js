@@ -1,5 +1,5 @@
 // What the last show was, once it is over.
-import { atDay, duration } from "../format.js";
+import { atDay, duration, whole } from "../format.js";
 import { html, Icon } from "../html.js";
 import { reasonText, texts } from "../texts.js";
 import { useStore } from "../use_store.js";
@@ -19,8 +19,8 @@ export function Summary({ store }) {
       <p class="summary-head">${lasted !== null && html`<span class="summary-time">${duration(lasted)}</span>`}
         <span class="small quiet">${t.endedAt(atDay(show.ended_at))}${show.reason ? `, ${reasonText(show.reason)}` : ""}</span></p>
       <dl class="viewers-side viewers-row">
-        <div><dt>${texts.stats.peak} ${texts.stats.viewers.toLowerCase()}</dt><dd>${total.viewers_peak ?? 0}</dd></div>
-        <div><dt>${texts.stats.average}</dt><dd>${Math.round(total.viewers_average ?? 0)}</dd></div>
+        <div><dt>${texts.stats.peak} ${texts.stats.viewers.toLowerCase()}</dt><dd>${total.viewers_peak ? whole(total.viewers_peak) : texts.stats.nobody}</dd></div>
+        <div><dt>${texts.stats.average}</dt><dd>${total.viewers_peak ? whole(Math.round(total.viewers_average)) : texts.stats.nobody}</dd></div>
       </dl>
       <${StatGrid} total=${{ ...total, messages_per_minute: 0 }} />
     </section>`;
