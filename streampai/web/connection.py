@@ -30,6 +30,8 @@ _log = logging.getLogger("streampai.web")
 TCP_USER_TIMEOUT = 15_000
 # Seconds of silence, seconds between probes, probes: a peer that vanished is noticed.
 KEEPALIVE = (20, 5, 3)
+# Browsers that come back all at once after a restart wait here to be accepted.
+BACKLOG = 1_024
 # What the kernel holds for a slow reader before our own bounded queue fills.
 SEND_BUFFER = 131_072
 
@@ -38,8 +40,7 @@ class ServerConfig(Config):
     """Hypercorn's settings, of which everything that matters here is written down."""
 
     def __init__(self, settings: WebSettings) -> None:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.bind = [f"{host}:{settings.port}"]
+        self._address = (settings.host, settings.port)
         self.errorlog = _log
         self.include_server_header = False
         self.websocket_max_message_size = settings.max_frame
@@ -49,18 +50,22 @@ class ServerConfig(Config):
         self.read_timeout = max(30, round(2 * settings.ping_interval))
 
     def create_sockets(self) -> Sockets:
-        """Bound sockets whose options the accepted ones inherit. Raises OSError."""
-        sockets = super().create_sockets()
-        for sock in sockets.insecure_sockets:
-            sock.set_inheritable(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            idle, interval, probes = KEEPALIVE
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        return sockets
+        """A listening socket whose options the accepted ones inherit. Raises OSError.
+
+        Hypercorn's own would leave the socket open when the port is taken.
+        """
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        sock = socket.create_server(self._address, family=family, backlog=BACKLOG)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        idle, interval, probes = KEEPALIVE
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        return Sockets([], [sock], [])
 
 
 class _Http11(H11Protocol):

@@ -83,11 +83,13 @@ class Edge:
     async def _websocket(self, scope: Any, receive: Receive, send: Send) -> None:
         doorway = Doorway(send, max_message=self._max_message, direct=self._direct)
         scope[DOORWAY] = doorway
-        accepted = False
+        accepted = gone = False
 
         async def receive_all_but_messages() -> Any:
+            nonlocal gone
             while (event := await receive())["type"] == "websocket.receive":
                 doorway.deliver(event)
+            gone = event["type"] == "websocket.disconnect"
             return event
 
         async def watched(message: Any) -> None:
@@ -102,7 +104,7 @@ class Edge:
         await self._app(scope, receive_all_but_messages, watched)
         if doorway.refused:
             doorway.socket.abort()
-        elif accepted:
+        elif accepted and not gone:
             await self._see_off(receive, doorway.socket)
 
     async def _see_off(self, receive: Receive, socket: BrowserSocket) -> None:

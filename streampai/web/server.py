@@ -87,8 +87,6 @@ class WebServer:
         host, port = self._settings.host, self._settings.port
         try:
             sockets = config.create_sockets()
-            for sock in sockets.insecure_sockets:
-                sock.listen(1024)
         except OSError as exc:
             reason = exc.strerror or str(exc)
             raise SettingsError(

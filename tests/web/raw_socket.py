@@ -118,6 +118,10 @@ class RawSocket:
             except Closed as closed:
                 return closed.code, closed.reason
 
+    async def closed_after_connect(self) -> tuple[int, str]:
+        await self.say({"connect": {}})
+        return await self.closed()
+
     async def read_frame(self) -> tuple[int, bytes]:
         while len(self._buffer) < 2:
             await self._more()

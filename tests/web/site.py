@@ -42,8 +42,10 @@ class FakeUser:
         self.changed: list[str] = []
         self.refusal: StreampaiError | None = None
         self.hold: trio.Event | None = None
+        self.asked = trio.Event()
 
     async def submit(self, command: Command) -> None:
+        self.asked.set()
         if self.hold is not None:
             await self.hold.wait()
         if self.refusal is not None:
@@ -172,7 +174,11 @@ class Site:
         """A bare TCP connection that holds little of what its owner does not read."""
         sock = trio.socket.socket()
         sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4_096)
-        await sock.connect(("127.0.0.1", self.port))
+        try:
+            await sock.connect(("127.0.0.1", self.port))
+        except OSError:
+            sock.close()
+            raise
         stream = trio.SocketStream(sock)
         self._stack.push_async_callback(stream.aclose)
         return stream
