@@ -140,6 +140,12 @@ def test_processed_events_and_duplicates_and_commits_are_no_lines(telemetry, str
     assert stream.getvalue() == ""
 
 
+def test_a_renewed_token_is_no_line_and_a_refused_one_is(telemetry, stream):
+    for outcome in ("renewed", "refused"):
+        telemetry.emit(events.TokenRefreshed(user_id=1, platform="twitch", outcome=outcome))
+    assert [(line["level"], line["outcome"]) for line in lines(stream)] == [("warning", "refused")]
+
+
 def test_a_crash_loop_is_a_few_lines_a_minute_that_tell_how_many_were_held_back(telemetry, stream):
     crash = events.SupervisorReported(
         supervisor="user_stream_manager/1", child="stream_state/1", what="exited", reason="KeyError"
