@@ -18,18 +18,24 @@ from contextlib import asynccontextmanager, suppress
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
 
+import h11
 import trio
 import trio_websocket
 import wsproto.utilities
 
-# What the library's reader, its handshake and its closing may end with.
+# What sending and closing may end with.
 _FAILURES = (
     trio_websocket.HandshakeError,
     wsproto.utilities.ProtocolError,
+    h11.ProtocolError,
     trio.BrokenResourceError,
     trio.ClosedResourceError,
     OSError,
 )
+
+# The parsers below the reader also raise ValueError (UnicodeDecodeError) for
+# header bytes that are no text.
+_READER_FAILURES = (*_FAILURES, ValueError)
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
@@ -115,7 +121,7 @@ class WebSocketClient:
     async def _guard(self, reader: Callable[[], Awaitable[object]]) -> None:
         try:
             await reader()
-        except _FAILURES as error:
+        except _READER_FAILURES as error:
             self._failure = self._failed(error)
             self._failure.__cause__ = error
         finally:

@@ -6,6 +6,7 @@ import trio
 from streampai.runtime import (
     AlreadyPresent,
     Backoff,
+    ChildSpec,
     DynamicSupervisor,
     NotFound,
     Restart,
@@ -160,8 +161,6 @@ async def test_returning_before_being_up_counts_as_a_failed_restart(autojump_clo
         if starts == 1:
             task_status.started()
             raise Boom
-
-    from streampai.runtime import ChildSpec
 
     reports = Reports()
     supervisor = supervisor_of(

@@ -4,6 +4,8 @@ import pytest
 import trio
 
 from streampai.runtime import (
+    IGNORE,
+    Backoff,
     ChildSpec,
     ChildType,
     DynamicSupervisor,
@@ -206,8 +208,6 @@ async def test_just_inside_the_window_is_too_often(autojump_clock):
 
 
 async def test_the_first_restart_comes_at_once_and_the_next_ones_wait_longer(autojump_clock):
-    from streampai.runtime import Backoff
-
     reports = Reports()
     a = Actor("a")
     supervisor = supervisor_of(
@@ -256,8 +256,6 @@ async def test_a_dynamic_child_that_cannot_restart_takes_all_down(autojump_clock
 
 @pytest.mark.parametrize("restart", [Restart.PERMANENT, Restart.TRANSIENT])
 async def test_a_child_without_work_on_its_restart_is_dropped_if_dynamic(autojump_clock, restart):
-    from streampai.runtime import IGNORE
-
     a, b = Actor("a"), Actor("b")
     static, dynamic = supervisor_of(), DynamicSupervisor(name="dyn")
     async with running(static), running(dynamic):

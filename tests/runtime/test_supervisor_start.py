@@ -1,6 +1,7 @@
 """Starting: conformance sections 1.1, 1.2 and X4."""
 
 import math
+from contextvars import ContextVar
 
 import pytest
 import trio
@@ -419,8 +420,6 @@ async def test_a_supervisor_can_run_again_and_then_has_its_declared_children(aut
 
 
 async def test_a_child_does_not_inherit_the_context_of_who_asked_for_it(autojump_clock):
-    from contextvars import ContextVar
-
     request = ContextVar("request", default="none")
     seen = []
 
