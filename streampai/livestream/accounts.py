@@ -10,11 +10,14 @@ import trio
 
 from .. import names
 from ..errors import CommandRefused, ReloginNeeded
-from ..platforms.platform import Account
+from ..platforms.platform import Account, Tokens
 from ..platforms.tokens import AccountTokens
 from ..runtime import ChildSpec, DynamicSupervisor
 from ..storage import StoredAccount
 from .services import Report, Services
+
+# Longer than AccountTokens waits for a renewal to be written.
+REFRESHER_GRACE = 30.0
 
 
 class UserAccounts:
@@ -94,10 +97,19 @@ class UserAccounts:
         platform = services.platforms[name]
         accounts = services.storage.accounts
 
+        async def load() -> Tokens | None:
+            found = await accounts.get(self._user_id, name)
+            return None if found is None else found.tokens
+
+        async def validate() -> None:
+            await self._accounts[name].validate()
+
         tokens = AccountTokens(
             user_id=self._user_id,
             platform=name,
             tokens=stored.tokens,
+            load=load,
+            validate=validate,
             save=partial(accounts.save_tokens, self._user_id, name),
             refresh=platform.refresh,
             relogin=partial(self._needs_login, name),
@@ -142,6 +154,8 @@ class UserAccounts:
                 id=platform,
                 start=self._tokens[platform].run,
                 name=names.task_name(names.token_refresher(self._user_id, platform)),
+                # A renewal under way is written down first: the old tokens may be dead.
+                shutdown=REFRESHER_GRACE,
                 handshake=False,
             )
         )

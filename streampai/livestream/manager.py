@@ -27,8 +27,6 @@ from .user_manager import UserStreamManager
 RESTARTS, RESTART_WINDOW = 3, 60.0
 # Trees that are started or stopped at once before others get a turn.
 SLICE = 100
-# A whole tree stops: its own children have five seconds each, in parallel groups.
-TREE_GRACE = 8.0
 
 
 @attrs.define
@@ -119,7 +117,6 @@ class LivestreamManager:
                 start=run,
                 name=names.task_name(names.user_stream_manager(user_id)),
                 type=ChildType.SUPERVISOR,
-                shutdown=TREE_GRACE,
                 restart_later=self._settings.user_restart_delay,
             )
         )

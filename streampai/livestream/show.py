@@ -156,6 +156,7 @@ class Show:
                 for platform in session.platforms
                 if platform in self._manager.accounts.stored
             }
+            await self._manager.listening.load(self._monitors_wanted, since=session.started_at)
             for platform in session.platforms:
                 self._manager.destinations[platform].output = "creating"
         elif session.phase == "ending":
@@ -352,6 +353,7 @@ class Show:
                 for platform in platforms:
                     nursery.start_soon(monitors.stop, platform)
         for platform in platforms:
+            self._manager.listening.forget(platform)
             await self._manager.show_destination(
                 platform, monitor="stopped", monitor_reason="", retry_at=None, live=None
             )

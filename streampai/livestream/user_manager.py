@@ -59,6 +59,7 @@ from ..settings import Secret
 from ..storage import User
 from ..telemetry.events import BreakerChanged, MonitorStarted, PlatformEventDropped
 from .accounts import UserAccounts
+from .listening import Listening
 from .outgoing import Outgoing
 from .platform_monitors import PlatformMonitorSupervisor
 from .services import Report, Services
@@ -111,6 +112,8 @@ class UserStreamManager(Server):
         self._input_monitor: CloudflareInputMonitor | None = None
         self._destinations: dict[str, DestinationStatus] = {}
         self._breakers: dict[str, CircuitBreaker] = {}
+        self._monitors: dict[str, PlatformMonitor] = {}
+        self.listening = Listening(user_id=user.id, storage=services.storage)
         self._watched = False
         self.accounts = UserAccounts(
             user_id=user.id, services=services, changed=self._account_changed, report=report
@@ -381,7 +384,7 @@ class UserStreamManager(Server):
     def _make_monitor(self, platform: str) -> PlatformMonitor:
         services = self._services
         services.telemetry.emit(MonitorStarted(user_id=self.user.id, platform=platform))
-        return PlatformMonitor(
+        monitor = PlatformMonitor(
             user_id=self.user.id,
             platform=platform,
             account=self.accounts.account(platform),
@@ -391,7 +394,10 @@ class UserStreamManager(Server):
             telemetry=services.telemetry,
             now=services.now,
             breaker=self._breaker(platform),
+            alive_until=self.listening.until(platform),
         )
+        self.listening.follow(platform, monitor)
+        return monitor
 
     def _breaker(self, platform: str) -> CircuitBreaker:
         """The breaker outlives its monitor: a crash must not close it."""

@@ -85,6 +85,8 @@ class PlatformMonitor:
         # Set while connected.
         self._listening: trio.CancelScope | None = None
         self._lacking: tuple[str, ...] = ()
+        # Since when something that was heard has not been handed over; None: nothing is owed.
+        self._owing_since: float | None = None
         # When the stream was last known to be live; None when it has ended.
         self._seen_live: float | None = None
 
@@ -184,6 +186,7 @@ class PlatformMonitor:
 
     async def _listen(self, source: Source, notifications: Notifications) -> PlatformUnavailable:
         """Hand over what comes until nothing comes any more. A source that broke names the reason itself."""
+        self._owing_since = None
         while True:
             try:
                 notification = await self._next(notifications)
@@ -191,12 +194,16 @@ class PlatformMonitor:
                 return PlatformUnavailable("the platform ended the connection")
             except trio.TooSlowError:
                 return PlatformUnavailable("the platform has been silent for too long")
+            if self._owing_since is None:
+                self._owing_since = trio.current_time()
             for event in self._read(source, notification):
                 if isinstance(event, PlatformStreamStarted):
                     self._seen_live = trio.current_time()
                 elif isinstance(event, PlatformStreamEnded):
                     self._seen_live = None
                 await self._emit(event)
+            if not notifications.channel.statistics().current_buffer_used:
+                self._owing_since = None
 
     async def _next(self, notifications: Notifications) -> Any:
         """The next notification. Raises TooSlowError after silence, EndOfChannel.
@@ -258,7 +265,11 @@ class PlatformMonitor:
     # --- Telling -----------------------------------------------------------
 
     def _note_life(self, notifications: Notifications) -> None:
-        silence = trio.current_time() - notifications.last_heard
+        until = notifications.last_heard
+        if self._owing_since is not None:
+            # What was heard and not handed over is lost as well.
+            until = min(until, self._owing_since)
+        silence = trio.current_time() - until
         self.alive_until = self._now() - timedelta(seconds=silence)
 
     async def _tell_connected(self, notifications: Notifications) -> None:

@@ -288,6 +288,21 @@ async def test_a_monitor_that_replaces_a_crashed_one_names_the_gap(
         assert bench.statuses()[-1].missed_from == before
 
 
+async def test_what_was_heard_and_never_handed_over_belongs_to_the_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    async with bench.running() as monitor:
+        await trio.sleep(5)
+        bench.account.connections[0].say("handed over")
+        await trio.sleep(1)
+        bench.emit_takes = 10
+        bench.account.connections[0].say("under way")
+        await trio.sleep(1)
+        bench.account.connections[0].say("waiting")
+    assert monitor.alive_until == EPOCH + timedelta(seconds=6)
+
+
 async def test_waits_grow_and_the_breaker_opens_and_lets_one_try_through(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
