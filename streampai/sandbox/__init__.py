@@ -2,7 +2,7 @@
 
 from .options import SandboxOptions
 from .sandbox import Sandbox
-from .scenario import ScenarioError
 from .serving import open_sandbox, run_sandbox
+from .story_parameters import ScenarioError
 
 __all__ = ["Sandbox", "SandboxOptions", "ScenarioError", "open_sandbox", "run_sandbox"]

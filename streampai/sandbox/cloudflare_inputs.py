@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .cloudflare_state import CloudflareKnobs, LiveInput
+from .cloudflare_models import CloudflareKnobs, LiveInput
 from .options import stamp
 
 _RECORDING: Mapping[str, Any] = {

@@ -8,108 +8,11 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
-
-from .agenda import Agenda, Entry
+from .agenda import Agenda
+from .cloudflare_models import CloudflareKnobs, Encoder, Ingest, LiveInput, Output
 from .options import SandboxOptions, stamp
-
-MAX_OUTPUTS = 50
-SHAPES = ("object", "string", "null", "missing")
-
-
-class Ingest(Protocol):
-    """A platform's ingest: takes pushes to its own URLs."""
-
-    platform: str
-
-    def accepts(self, url: str) -> bool:
-        """Whether ``url`` is one of this platform's."""
-
-    def begin(self, key: str, source: str) -> bool:
-        """Media for ``key`` begins to arrive from ``source``; False refuses it."""
-
-    def end(self, source: str) -> None: ...
-
-
-@attrs.define(eq=False, kw_only=True)
-class Output:
-    uid: str
-    url: str
-    key: str
-    enabled: bool
-    # What the API shows; absent until the first attempt to push.
-    state: str | None = None
-    phase: str = "idle"
-    deleted: bool = False
-    pending: Entry | None = None
-
-    @property
-    def pushing(self) -> bool:
-        """Whether media reaches the destination."""
-        return self.phase in ("pushing", "stopping")
-
-    def item(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {
-            "uid": self.uid,
-            "url": self.url,
-            "streamKey": self.key,
-            "enabled": self.enabled,
-        }
-        if self.state is not None:
-            shown["status"] = {"current": {"state": self.state}}
-        return shown
-
-
-@attrs.frozen(kw_only=True)
-class Encoder:
-    protocol: str
-    since: datetime
-
-
-@attrs.define(eq=False, kw_only=True)
-class LiveInput:
-    uid: str
-    meta: dict[str, Any]
-    settings: dict[str, Any]
-    secrets: dict[str, str]
-    created: str
-    modified: str
-    rotated: str | None = None
-    encoder: Encoder | None = None
-    status: dict[str, Any] | None = None
-    history: list[dict[str, Any]] = attrs.field(factory=list)
-    outputs: dict[str, Output] = attrs.field(factory=dict)
-    # Deleted outputs that push until the lag is over.
-    leaving: dict[str, Output] = attrs.field(factory=dict)
-
-    @property
-    def name(self) -> str:
-        return str(self.meta.get("name", ""))
-
-    def belongs_to(self, who: str) -> bool:
-        return who != "" and who in (
-            self.uid,
-            self.name,
-            str(self.meta.get("streampai_user", "")),
-        )
-
-
-@attrs.define(kw_only=True)
-class CloudflareKnobs:
-    """How the service words and times its answers. Lags in seconds."""
-
-    status_shape: str = "object"
-    status_word: str = ""
-    status_history: bool = False
-    list_as_array: bool = False
-    ratelimit_headers: bool = True
-    clock_skew: float = 0.0
-    status_lag: float = 0.0
-    srt_lag: float = 0.0
-    output_delay: float = 0.0
-    delete_lag: float = 0.0
 
 
 class CloudflareState:
@@ -119,15 +22,20 @@ class CloudflareState:
         self._agenda = agenda
         self._options = options
         self._rng = rng
+        self.heal()
+        self.inputs: dict[str, LiveInput] = {}
+        self.videos: dict[str, dict[str, Any]] = {}
+        self.ingests: list[Ingest] = []
+
+    def heal(self) -> None:
+        """Every knob where it was at the start."""
+        options = self._options
         self.knobs = CloudflareKnobs(
             status_lag=options.status_lag,
             srt_lag=options.srt_lag,
             output_delay=options.output_delay,
             delete_lag=options.delete_lag,
         )
-        self.inputs: dict[str, LiveInput] = {}
-        self.videos: dict[str, dict[str, Any]] = {}
-        self.ingests: list[Ingest] = []
 
     def new_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"

@@ -27,8 +27,8 @@ from quart_trio import QuartTrio
 
 from .fault_setting import apply_faults
 from .sandbox import Sandbox
-from .scenario import ScenarioError
-from .twitch_oauth import STATIC
+from .story_parameters import ScenarioError
+from .twitch_pages import STATIC
 
 PROTOCOLS = ("rtmp", "srt", "webrtc")
 LONGEST_WAIT = 60.0

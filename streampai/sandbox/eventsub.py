@@ -1,7 +1,6 @@
 """EventSub over WebSocket: sockets, the reconnect dance, delivery, and what may go wrong with it."""
 
 import random
-from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,57 +10,13 @@ import attrs
 
 from .agenda import Agenda, Entry
 from .connection import Connection
-from .eventsub_session import Delivery, Frame, Session, Socket, envelope
+from .eventsub_delivery import Dispatcher
+from .eventsub_session import Frame, Session, Socket, envelope
 from .eventsub_subscriptions import Refused, Subscription, Subscriptions
-from .options import SandboxOptions, stamp
-from .twitch_state import Channel, Grant, Token, TwitchState
-
-# Per channel; long enough for a storm of chat to be compared event by event.
-DELIVERIES_KEPT = 20_000
-
-# What a subscription's status becomes when its socket closed with a code.
-ENDINGS: Mapping[int, str] = {
-    4000: "websocket_internal_error",
-    4001: "websocket_received_inbound_traffic",
-    4002: "websocket_failed_ping_pong",
-    4003: "websocket_connection_unused",
-    4004: "websocket_failed_to_reconnect",
-    4005: "websocket_network_timeout",
-    4006: "websocket_network_error",
-    4007: "websocket_failed_to_reconnect",
-}
-REASONS: Mapping[int, str] = {
-    4000: "internal server error",
-    4001: "sent inbound traffic",
-    4002: "client failed ping pong",
-    4003: "connection unused",
-    4004: "client reconnect grace time expired",
-    4005: "network timeout",
-    4006: "network error",
-    4007: "invalid reconnect",
-}
-
-
-@attrs.define(kw_only=True)
-class EventSubKnobs:
-    """Probabilities per event, 0 to 1; seconds where named so.
-
-    ``duplicate`` resends with the same message id, ``repeat`` with another one.
-
-    ``cut_every``: a socket is cut without a word every so many seconds on
-    average; 0 never. ``refuse_sockets``: so many connection attempts are
-    answered 503. ``refuse_reconnect``: reconnect URLs are answered 503.
-    """
-
-    duplicate: float = 0.0
-    repeat: float = 0.0
-    reorder: float = 0.0
-    malformed: float = 0.0
-    late: float = 0.0
-    late_seconds: float = 1.0
-    cut_every: float = 0.0
-    refuse_sockets: int = 0
-    refuse_reconnect: bool = False
+from .eventsub_trouble import ENDINGS, REASONS, EventSubKnobs
+from .options import SandboxOptions
+from .twitch_models import Grant, Token
+from .twitch_state import TwitchState
 
 
 @attrs.define(eq=False)
@@ -79,15 +34,14 @@ class EventSub:
         self, agenda: Agenda, twitch: TwitchState, options: SandboxOptions, rng: random.Random
     ) -> None:
         self._agenda = agenda
-        self._twitch = twitch
         self._options = options
         self._rng = rng
         self.url = ""
         self.knobs = EventSubKnobs()
         self.sessions: dict[str, Session] = {}
         self.subscriptions = Subscriptions(agenda, twitch, options)
-        self.deliveries: dict[str, deque[Delivery]] = {}
-        self._number = 0
+        self.dispatcher = Dispatcher(agenda, self.subscriptions, self.knobs, rng)
+        self.deliveries = self.dispatcher.books
         self._handovers: dict[str, Handover] = {}
         self._next_cut: Entry | None = None
         twitch.on_revoked = self._grant_ended
@@ -107,28 +61,34 @@ class EventSub:
         self, socket: Socket, connection: Connection, arguments: Mapping[str, str]
     ) -> None:
         """One socket's life, from its welcome to its end."""
+        old = None
         if "challenge" in arguments or "id" in arguments:
-            handover = self._handovers.get(arguments.get("challenge", ""))
-            if (
-                handover is None
-                or handover.taken
-                or not handover.old.open
-                or handover.old.id != arguments.get("id")
-            ):
+            old = self._hand_over(arguments)
+            if old is None:
                 await socket.close(4007, REASONS[4007])
                 return
-            handover.taken = True
-            session = Session(connection, keepalive=handover.old.keepalive)
-            for subscription in self.subscriptions.of(handover.old):
-                subscription.session = session
-        else:
-            session = Session(connection, keepalive=self._keepalive(arguments))
+        keepalive = old.keepalive if old else self._keepalive(arguments)
+        session = Session(connection, keepalive=keepalive)
         self.sessions[session.id] = session
+        # The welcome is in the queue before any event can be.
+        session.welcome()
+        for subscription in self.subscriptions.of(old) if old else ():
+            subscription.session = session
         self._close_when_unused(session)
         try:
             await session.run(socket)
         finally:
             self._ended(session)
+
+    def _hand_over(self, arguments: Mapping[str, str]) -> Session | None:
+        """The session that a reconnect URL continues; None for a wrong, used or late one."""
+        handover = self._handovers.get(arguments.get("challenge", ""))
+        if handover is None or handover.taken:
+            return None
+        if not handover.old.open or handover.old.id != arguments.get("id"):
+            return None
+        handover.taken = True
+        return handover.old
 
     def _keepalive(self, arguments: Mapping[str, str]) -> int:
         """Out-of-range numbers are clamped, as by the real service."""
@@ -201,61 +161,6 @@ class EventSub:
             if of_grant and subscription.status == "enabled":
                 self.revoke(subscription)
 
-    # Delivery
-
-    def emit(
-        self, kind: str, channel: Channel, event: Mapping[str, Any], *, id: str = "", act: str = ""
-    ) -> Delivery:
-        """One event of ``channel`` for everybody subscribed. ``act`` joins the events of one act."""
-        self._number += 1
-        delivery = Delivery(number=self._number, kind=kind, id=id, act=act, at=stamp())
-        book = self.deliveries.setdefault(channel.owner.login, deque(maxlen=DELIVERIES_KEPT))
-        book.append(delivery)
-        for subscription in self.subscriptions.enabled_for(kind, channel.owner.id):
-            if _concerns(subscription, channel, event):
-                self._deliver(subscription, event, delivery)
-        return delivery
-
-    def _deliver(
-        self, subscription: Subscription, event: Mapping[str, Any], delivery: Delivery
-    ) -> None:
-        frame = Frame(self._notification(subscription, event, delivery), delivery)
-        delay = self.knobs.late_seconds if self._happens(self.knobs.late) else 0.0
-        self._agenda.after(delay, lambda: self._send(subscription, frame))
-        if self._happens(self.knobs.repeat):
-            again = Frame(self._notification(subscription, event, delivery))
-            self._agenda.after(delay, lambda: self._send(subscription, again))
-
-    def _notification(
-        self, subscription: Subscription, event: Mapping[str, Any], delivery: Delivery
-    ) -> str:
-        message_id = str(uuid4())
-        delivery.message_ids.append(message_id)
-        return envelope(
-            "notification",
-            {"subscription": subscription.item(), "event": event},
-            message_id=message_id,
-            subscription_type=subscription.type,
-            subscription_version=subscription.version,
-        )
-
-    def _send(self, subscription: Subscription, frame: Frame) -> None:
-        session = subscription.session
-        if session.overtaken is None and self._happens(self.knobs.reorder):
-            session.overtaken = frame
-            self._agenda.after(0.2, lambda: _let_pass(session, frame))
-            return
-        session.send(frame)
-        if self._happens(self.knobs.duplicate):
-            session.send(Frame(frame.text))
-        if self._happens(self.knobs.malformed):
-            session.send(Frame(self._rng.choice(malformed(subscription))))
-        if session.overtaken is not None:
-            _let_pass(session, session.overtaken)
-
-    def _happens(self, probability: float) -> bool:
-        return probability > 0 and self._rng.random() < probability
-
     # Trouble on purpose
 
     def open_sessions(self, login: str = "") -> list[Session]:
@@ -300,7 +205,8 @@ class EventSub:
 
     def heal(self) -> None:
         """No more trouble."""
-        self.knobs = EventSubKnobs()
+        for knob in attrs.fields(EventSubKnobs):
+            setattr(self.knobs, knob.name, knob.default)
         self.cut_every(0)
         self.silence(silent=False)
 
@@ -336,54 +242,5 @@ class EventSub:
                 for s in self.sessions.values()
             ],
             "subscriptions": [{**s.item(), "user": s.user.login} for s in self.subscriptions],
-            "delivered": {
-                login: [
-                    {
-                        "number": d.number,
-                        "kind": d.kind,
-                        "id": d.id or next(iter(d.message_ids), ""),
-                        "act": d.act,
-                        "at": d.at,
-                        "message_ids": d.message_ids,
-                        "delivered": d.delivered > 0,
-                    }
-                    for d in list(book)[-last:]
-                ]
-                for login, book in self.deliveries.items()
-            },
+            "delivered": self.dispatcher.state(last),
         }
-
-
-def _let_pass(session: Session, frame: Frame) -> None:
-    if session.overtaken is frame:
-        session.overtaken = None
-        session.send(frame)
-
-
-def _concerns(subscription: Subscription, channel: Channel, event: Mapping[str, Any]) -> bool:
-    condition = subscription.condition
-    if subscription.type == "channel.raid":
-        # The same raid is two events: one for where it comes from, one for where it goes.
-        incoming = event["to_broadcaster_user_id"] == channel.owner.id
-        side = "to" if incoming else "from"
-        return condition[f"{side}_broadcaster_user_id"] == channel.owner.id
-    reward = condition.get("reward_id", "")
-    return not reward or event.get("reward", {}).get("id") == reward
-
-
-def malformed(subscription: Subscription) -> list[str]:
-    """Frames that no client should choke on."""
-    notice = {
-        "subscription_type": subscription.type,
-        "subscription_version": subscription.version,
-    }
-    item = subscription.item()
-    return [
-        '{"metadata": {"message_type": "notific',
-        "[]",
-        envelope("notification", {"subscription": item}, **notice),
-        envelope("notification", {"subscription": item, "event": {}}, **notice),
-        envelope("notification", {"subscription": item, "event": None}, **notice),
-        envelope("notification", {}, subscription_type="channel.unheard_of"),
-        envelope("session_surprise", {"session": {"id": 5}}),
-    ]

@@ -56,7 +56,7 @@ def envelope(kind: str, payload: Any, *, message_id: str = "", **metadata: Any) 
 
 
 class Session:
-    """A socket after its welcome. ``send``, ``close`` and ``cut`` are plain calls; ``run`` acts on them."""
+    """One socket. ``send``, ``close`` and ``cut`` are plain calls; ``run`` acts on them."""
 
     def __init__(self, connection: Connection, *, keepalive: float) -> None:
         self.id = f"AgoQ{uuid4().hex}{uuid4().hex[:8]}"
@@ -72,6 +72,9 @@ class Session:
         self._cutting = False
         self._outbox: deque[Frame] = deque()
         self._wake = trio.Event()
+
+    def welcome(self) -> None:
+        self.send(Frame(envelope("session_welcome", self.describe("connected"))))
 
     def send(self, frame: Frame) -> None:
         """Put a frame in the queue; nothing once the socket is silent, closing or gone."""
@@ -109,11 +112,10 @@ class Session:
         }
 
     async def run(self, socket: Socket) -> None:
-        """Welcome, then write until closed, cut or the client leaves."""
+        """Write what is queued until closed, cut or the client leaves."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hear, socket)
-                self.send(Frame(envelope("session_welcome", self.describe("connected"))))
                 await self._write(socket)
                 nursery.cancel_scope.cancel()
         finally:

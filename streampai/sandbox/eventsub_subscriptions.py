@@ -11,7 +11,8 @@ from .agenda import Agenda
 from .eventsub_session import Session
 from .eventsub_types import BROADCASTER, MODERATOR, REMOVED, TYPES, USER, SubscriptionType
 from .options import SandboxOptions, stamp
-from .twitch_state import Token, TwitchState, User
+from .twitch_models import Token, User
+from .twitch_state import TwitchState
 
 
 class Refused(Exception):

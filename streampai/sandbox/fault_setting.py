@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from .cloudflare_state import SHAPES
+from .cloudflare_models import SHAPES
 from .sandbox import Sandbox
 
 REFRESHES = ("same", "new", "replace")

@@ -12,7 +12,8 @@ from quart_trio import QuartTrio
 from .agenda import Agenda
 from .eventsub_subscriptions import Refused
 from .options import SandboxOptions
-from .twitch_state import Channel, Token, TwitchState, User
+from .twitch_models import Channel, Token, User
+from .twitch_state import TwitchState
 
 BASE = "/helix"
 PHRASES = {

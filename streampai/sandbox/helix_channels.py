@@ -8,7 +8,8 @@ from quart_trio import QuartTrio
 from .eventsub_subscriptions import Refused
 from .helix import Helix, add_route, argument, body_object, data, page, several
 from .twitch_acts import TwitchActs
-from .twitch_state import CATEGORIES, Channel, TwitchState, User, since
+from .twitch_models import CATEGORIES, Channel, User, since
+from .twitch_state import TwitchState
 
 TITLE_LENGTH = 140
 MAX_TAGS, TAG_LENGTH = 10, 25

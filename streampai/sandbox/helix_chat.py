@@ -10,7 +10,8 @@ from .eventsub_subscriptions import Refused
 from .helix import Helix, add_route, argument, body_object, data, page
 from .options import stamp
 from .twitch_acts import TwitchActs
-from .twitch_state import Channel, TwitchState, User, since
+from .twitch_models import Channel, User, since
+from .twitch_state import TwitchState
 
 CHAT_LENGTH = 500
 # Messages in 30 seconds: of a broadcaster or moderator, and of anybody else.

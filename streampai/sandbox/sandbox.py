@@ -10,16 +10,19 @@ import trio
 from .activity import Activity
 from .agenda import Agenda
 from .books import CallBook
-from .cloudflare import RequestLimit
+from .cloudflare_limit import RequestLimit
 from .cloudflare_state import CloudflareState
 from .eventsub import EventSub
 from .faults import Hold, ServiceFaults
 from .helix import limit_headers
+from .long_stories import LongStories
 from .options import SandboxOptions
 from .scenario import Scenarios
+from .short_stories import ShortStories
 from .twitch_acts import TwitchActs
 from .twitch_occasions import TwitchOccasions
 from .twitch_state import TwitchState
+from .twitch_support import TwitchSupport
 
 LAST_BY_DEFAULT = 20_000
 
@@ -28,7 +31,8 @@ LAST_BY_DEFAULT = 20_000
 class Sandbox:
     """Everything a test may look at and turn. All of it is plain calls.
 
-    ``urls`` names every base URL; ``faults`` has a :class:`ServiceFaults` for ``cloudflare``, ``helix`` and ``oauth``.
+    ``urls`` names every base URL; ``faults`` has a :class:`ServiceFaults` for
+    ``cloudflare``, ``helix`` and ``oauth``.
     """
 
     urls: dict[str, str]
@@ -40,6 +44,7 @@ class Sandbox:
     twitch: TwitchState
     eventsub: EventSub
     acts: TwitchActs
+    support: TwitchSupport
     scenarios: Scenarios
     faults: dict[str, ServiceFaults]
     calls: dict[str, CallBook]
@@ -74,13 +79,13 @@ class Sandbox:
         return True
 
     def heal(self) -> None:
-        """No more faults of any kind."""
+        """No more faults of any kind, and every knob where it was at the start."""
         for faults in self.faults.values():
             faults.clear()
         self.limit.lift()
         self.eventsub.heal()
-        self.twitch.knobs.refuse_refresh = False
-        self.twitch.knobs.drop_chat = 0
+        self.cloudflare.heal()
+        self.twitch.heal()
 
     def hold(self, name: str) -> Hold | None:
         """The hold of this name, of whichever service."""
@@ -127,7 +132,12 @@ def build_sandbox(options: SandboxOptions, seed: int | None) -> Sandbox:
     cloudflare = CloudflareState(agenda, options, rng("cloudflare"))
     twitch = TwitchState(agenda, options, rng("twitch"))
     eventsub = EventSub(agenda, twitch, options, rng("eventsub"))
-    acts = TwitchActs(twitch, eventsub)
+    acts = TwitchActs(twitch, eventsub.dispatcher)
+    support = TwitchSupport(twitch, acts)
+    occasions = TwitchOccasions(eventsub.dispatcher, rng("occasions"))
+    numbers = rng("scenarios")
+    short = ShortStories(twitch, acts, support, occasions, numbers)
+    long = LongStories(cloudflare, acts, short, numbers, pace=options.story_pace)
     return Sandbox(
         urls={},
         options=options,
@@ -138,14 +148,8 @@ def build_sandbox(options: SandboxOptions, seed: int | None) -> Sandbox:
         twitch=twitch,
         eventsub=eventsub,
         acts=acts,
-        scenarios=Scenarios(
-            cloudflare,
-            twitch,
-            acts,
-            TwitchOccasions(eventsub, rng("occasions")),
-            rng("scenarios"),
-            pace=options.story_pace,
-        ),
+        support=support,
+        scenarios=Scenarios(twitch, short, long),
         faults={
             "cloudflare": ServiceFaults(rng("faults/cloudflare")),
             "helix": ServiceFaults(rng("faults/helix"), limit_headers=limit_headers),

@@ -15,7 +15,7 @@ from functools import partial
 
 import trio
 
-from . import cloudflare, helix, twitch_oauth
+from . import cloudflare, cloudflare_envelope, helix, twitch_oauth, twitch_pages
 from .cloudflare import CloudflareService
 from .control import ControlService
 from .front import Front, Service
@@ -23,7 +23,7 @@ from .options import SandboxOptions
 from .sandbox import Sandbox, build_sandbox
 from .server import bind, serve_front
 from .twitch import TwitchService
-from .twitch_state import TwitchIngest
+from .twitch_ingest import TwitchIngest
 
 DEFAULT_PORT = 8090
 
@@ -89,7 +89,7 @@ def _fronts(sandbox: Sandbox, host: str, *socks: socket.socket) -> dict[str, Fro
                 Service(
                     prefix=cloudflare.BASE,
                     faults=faults["cloudflare"],
-                    error_body=cloudflare.error_body,
+                    error_body=cloudflare_envelope.error_body,
                 )
             ],
         ),
@@ -101,7 +101,7 @@ def _fronts(sandbox: Sandbox, host: str, *socks: socket.socket) -> dict[str, Fro
                 Service(
                     prefix=twitch_oauth.BASE,
                     faults=faults["oauth"],
-                    error_body=twitch_oauth.error_body,
+                    error_body=twitch_pages.error_body,
                 ),
             ],
         ),

@@ -13,7 +13,8 @@ from .helix_chat import ChatCalls
 from .helix_subscriptions import SubscriptionCalls
 from .options import SandboxOptions
 from .twitch_acts import TwitchActs
-from .twitch_oauth import STATIC, OAuthService
+from .twitch_oauth import OAuthService
+from .twitch_pages import STATIC
 from .twitch_state import TwitchState
 
 

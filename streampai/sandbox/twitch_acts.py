@@ -1,4 +1,4 @@
-"""What people do on Twitch, and every event that comes of it.
+"""What is said and done in a channel, and every event that comes of it.
 
 Twitch reports one act several times; an ``act`` id joins those reports in the
 books. Each method is a plain call that changes the channel and emits.
@@ -10,40 +10,39 @@ from typing import Any
 from uuid import uuid4
 
 from . import twitch_payloads as payloads
-from .eventsub import EventSub
+from .eventsub_delivery import Dispatcher
 from .options import stamp
-from .twitch_state import CATEGORIES, Channel, TwitchState, User, since
+from .twitch_models import CATEGORIES, Channel, User, since
+from .twitch_state import TwitchState
 
-# Twitch's own placeholder for gifts without a name.
-ANONYMOUS = ("274598607", "ananonymousgifter", "AnAnonymousGifter")
 MESSAGES_KEPT = 10_000
 
 
 class TwitchActs:
     """Binds the state's own turns (on air, off air) to their events too."""
 
-    def __init__(self, twitch: TwitchState, eventsub: EventSub) -> None:
+    def __init__(self, twitch: TwitchState, dispatcher: Dispatcher) -> None:
         self._twitch = twitch
-        self._eventsub = eventsub
+        self._dispatcher = dispatcher
         # Message → channel and author, so that it can be deleted; Twitch forgets after six hours.
         self._messages: dict[str, tuple[Channel, User]] = {}
         twitch.on_live = self._went_live
         twitch.on_offline = self._went_offline
 
-    def _emit(
+    def emit(
         self, channel: Channel, kind: str, event: Mapping[str, Any], act: str, id: str = ""
     ) -> None:
-        self._eventsub.emit(kind, channel, event, id=id, act=act)
+        self._dispatcher.emit(kind, channel, event, id=id, act=act)
 
     def _went_live(self, channel: Channel) -> None:
         event = payloads.of_channel(
             channel, id=channel.stream_id, type="live", started_at=since(channel.started)
         )
-        self._emit(channel, "stream.online", event, _act("online"), id=str(channel.stream_id))
+        self.emit(channel, "stream.online", event, new_act("online"), id=str(channel.stream_id))
 
     def _went_offline(self, channel: Channel, stream_id: str) -> None:
         event = payloads.of_channel(channel, id=stream_id)
-        self._emit(channel, "stream.offline", event, _act("offline"), id=stream_id)
+        self.emit(channel, "stream.offline", event, new_act("offline"), id=stream_id)
 
     # Chat
 
@@ -73,7 +72,7 @@ class TwitchActs:
         event = payloads.chat_message(
             channel, chatter, text, message_id, bits=bits, reply=reply, reward_id=reward_id
         )
-        self._emit(channel, "channel.chat.message", event, act or _act("chat"), id=message_id)
+        self.emit(channel, "channel.chat.message", event, act or new_act("chat"), id=message_id)
         return message_id
 
     def author_of(self, channel: Channel, message_id: str) -> User | None:
@@ -81,7 +80,7 @@ class TwitchActs:
         where, author = self._messages.get(message_id, (None, None))
         return author if where is channel else None
 
-    def _notice(
+    def tell(
         self,
         channel: Channel,
         chatter: User,
@@ -104,17 +103,17 @@ class TwitchActs:
             text=text,
             anonymous=anonymous,
         )
-        self._emit(channel, "channel.chat.notification", event, act, id=message_id)
+        self.emit(channel, "channel.chat.notification", event, act, id=message_id)
 
     def announce(self, channel: Channel, user: User, text: str, color: str = "PRIMARY") -> None:
         detail = {"color": color}
-        self._notice(channel, user, "announcement", detail, "", _act("announcement"), text=text)
+        self.tell(channel, user, "announcement", detail, "", new_act("announcement"), text=text)
 
     def notice(
         self, channel: Channel, user: User, notice: str, detail: Mapping[str, Any], system: str
     ) -> None:
         """Any other notice, also one that nobody has heard of yet."""
-        self._notice(channel, user, notice, detail, system, _act(notice))
+        self.tell(channel, user, notice, detail, system, new_act(notice))
 
     def delete_message(self, channel: Channel, author: User, message_id: str) -> None:
         event = {
@@ -123,10 +122,10 @@ class TwitchActs:
             "message_id": message_id,
         }
         kind = "channel.chat.message_delete"
-        self._emit(channel, kind, event, _act("delete"), id=message_id)
+        self.emit(channel, kind, event, new_act("delete"), id=message_id)
 
     def clear_chat(self, channel: Channel) -> None:
-        self._emit(channel, "channel.chat.clear", payloads.of_channel(channel), _act("clear"))
+        self.emit(channel, "channel.chat.clear", payloads.of_channel(channel), new_act("clear"))
 
     def ban(
         self, channel: Channel, user: User, seconds: int = 0, reason: str = ""
@@ -136,9 +135,9 @@ class TwitchActs:
         until = now + timedelta(seconds=seconds) if seconds else None
         channel.banned[user.id] = until
         channel.chatters.discard(user.id)
-        act = _act("ban")
+        act = new_act("ban")
         wiped = {**channel.owner.fields("broadcaster_"), **user.fields("target_")}
-        self._emit(channel, "channel.chat.clear_user_messages", wiped, act)
+        self.emit(channel, "channel.chat.clear_user_messages", wiped, act)
         event = payloads.about(
             channel,
             user,
@@ -148,153 +147,14 @@ class TwitchActs:
             ends_at=stamp(until) if until else None,
             is_permanent=until is None,
         )
-        self._emit(channel, "channel.ban", event, act)
+        self.emit(channel, "channel.ban", event, act)
         return until
 
     def unban(self, channel: Channel, user: User) -> None:
         del channel.banned[user.id]
         moderator = channel.owner.fields("moderator_")
         event = payloads.about(channel, user, **moderator)
-        self._emit(channel, "channel.unban", event, _act("unban"))
-
-    # Support
-
-    def follow(self, channel: Channel, user: User) -> None:
-        now = datetime.now(UTC)
-        channel.followers[user.id] = now
-        event = payloads.about(channel, user, followed_at=stamp(now))
-        self._emit(channel, "channel.follow", event, _act("follow"))
-
-    def subscribe(self, channel: Channel, user: User, tier: str = "1000") -> None:
-        """A first subscription."""
-        act = _act("subscribe")
-        channel.subscribers[user.id] = {"tier": tier, "gifter": None}
-        event = payloads.about(channel, user, tier=tier, is_gift=False)
-        self._emit(channel, "channel.subscribe", event, act)
-        detail = {"sub_tier": tier, "is_prime": False, "duration_months": 1}
-        text = f"{user.name} subscribed at Tier {tier[0]}."
-        self._notice(channel, user, "sub", detail, text, act)
-
-    def resubscribe(
-        self, channel: Channel, user: User, months: int = 3, tier: str = "1000", text: str = ""
-    ) -> None:
-        """A renewal that the viewer shares in chat; one that is not shared is never told."""
-        act = _act("resubscribe")
-        channel.subscribers[user.id] = {"tier": tier, "gifter": None}
-        event = payloads.about(
-            channel,
-            user,
-            tier=tier,
-            message={"text": text, "emotes": None},
-            cumulative_months=months,
-            streak_months=None,
-            duration_months=1,
-        )
-        self._emit(channel, "channel.subscription.message", event, act)
-        detail = {
-            "cumulative_months": months,
-            "duration_months": 1,
-            "streak_months": None,
-            "sub_tier": tier,
-            "is_prime": False,
-            "is_gift": False,
-            "gifter_is_anonymous": None,
-            **dict.fromkeys(("gifter_user_id", "gifter_user_name", "gifter_user_login")),
-        }
-        system = (
-            f"{user.name} subscribed at Tier {tier[0]}. They've subscribed for {months} months!"
-        )
-        self._notice(channel, user, "resub", detail, system, act, text=text)
-
-    def end_subscription(self, channel: Channel, user: User) -> None:
-        tier = channel.subscribers.pop(user.id, {"tier": "1000"})["tier"]
-        event = payloads.about(channel, user, tier=tier, is_gift=False)
-        self._emit(channel, "channel.subscription.end", event, _act("end_subscription"))
-
-    def gift_bomb(
-        self, channel: Channel, gifter: User | None, recipients: list[User], tier: str = "1000"
-    ) -> str:
-        """``gifter`` None: anonymous. Returns the community gift's id."""
-        act, gift_id, count = _act("gift_bomb"), str(uuid4()), len(recipients)
-        total = None if gifter is None else count
-        event = payloads.about(
-            channel,
-            gifter,
-            total=count,
-            tier=tier,
-            cumulative_total=total,
-            is_anonymous=gifter is None,
-        )
-        self._emit(channel, "channel.subscription.gift", event, act, id=gift_id)
-        shown, anonymous = gifter or self._nobody(), gifter is None
-        detail = {"id": gift_id, "total": count, "sub_tier": tier, "cumulative_total": total}
-        system = f"{shown.name} is gifting {count} Tier {tier[0]} Subs!"
-        self._notice(channel, shown, "community_sub_gift", detail, system, act, anonymous=anonymous)
-        for recipient in recipients:
-            channel.subscribers[recipient.id] = {"tier": tier, "gifter": gifter}
-            received = payloads.about(channel, recipient, tier=tier, is_gift=True)
-            self._emit(channel, "channel.subscribe", received, act)
-            detail = {
-                "duration_months": 1,
-                "cumulative_total": None,
-                **recipient.fields("recipient_"),
-                "sub_tier": tier,
-                "community_gift_id": gift_id,
-            }
-            system = f"{shown.name} gifted a Tier {tier[0]} sub to {recipient.name}!"
-            self._notice(channel, shown, "sub_gift", detail, system, act, anonymous=anonymous)
-        return gift_id
-
-    def _nobody(self) -> User:
-        number, login, name = ANONYMOUS
-        return User(id=number, login=login, name=name, created=datetime(2018, 1, 1, tzinfo=UTC))
-
-    def cheer(self, channel: Channel, user: User, bits: int, text: str = "") -> None:
-        act = _act("cheer")
-        text = f"Cheer{bits} {text}".strip()
-        event = payloads.about(channel, user, is_anonymous=False, message=text, bits=bits)
-        self._emit(channel, "channel.cheer", event, act)
-        self.say(channel, user, text, bits=bits, act=act)
-        parts = payloads.fragments(text, cheering=True)
-        for part in parts:
-            del part["mention"]
-        used = payloads.about(
-            channel,
-            user,
-            bits=bits,
-            type="cheer",
-            power_up=None,
-            message={"text": text, "fragments": parts},
-        )
-        self._emit(channel, "channel.bits.use", used, act)
-
-    def raid(self, channel: Channel, source: User, viewers: int) -> None:
-        """Another channel's viewers arrive."""
-        act = _act("raid")
-        channel.viewers += viewers if channel.live else 0
-        event = payloads.raid(source, channel.owner, viewers)
-        self._emit(channel, "channel.raid", event, act)
-        if source.id in self._twitch.channels:
-            self._emit(self._twitch.channels[source.id], "channel.raid", event, act)
-        detail = {
-            **source.fields(),
-            "viewer_count": viewers,
-            "profile_image_url": f"https://static-cdn.jtvnw.net/{source.login}.png",
-        }
-        system = f"{viewers} raiders from {source.name} have joined!"
-        self._notice(channel, source, "raid", detail, system, act)
-
-    def redeem(
-        self, channel: Channel, user: User, title: str = "Hydrate", cost: int = 100, text: str = ""
-    ) -> str:
-        """Channel points for a reward; with ``text`` it also appears in chat."""
-        act, redemption_id = _act("redeem"), str(uuid4())
-        event = payloads.redemption(channel, user, redemption_id, title, cost, text)
-        kind = "channel.channel_points_custom_reward_redemption.add"
-        self._emit(channel, kind, event, act, id=redemption_id)
-        if text:
-            self.say(channel, user, text, reward_id=event["reward"]["id"], act=act)
-        return redemption_id
+        self.emit(channel, "channel.unban", event, new_act("unban"))
 
     # The channel
 
@@ -314,7 +174,7 @@ class TwitchActs:
         channel.language = language or channel.language
         channel.tags = channel.tags if tags is None else tags
         event = payloads.channel_update(channel)
-        self._emit(channel, "channel.update", event, _act("update"))
+        self.emit(channel, "channel.update", event, new_act("update"))
 
     def ad_break(self, channel: Channel, seconds: int = 60) -> None:
         event = payloads.of_channel(
@@ -324,8 +184,8 @@ class TwitchActs:
             duration_seconds=seconds,
             is_automatic=False,
         )
-        self._emit(channel, "channel.ad_break.begin", event, _act("ad_break"))
+        self.emit(channel, "channel.ad_break.begin", event, new_act("ad_break"))
 
 
-def _act(kind: str) -> str:
+def new_act(kind: str) -> str:
     return f"{kind}:{uuid4()}"

@@ -1,40 +1,27 @@
-"""Twitch's OAuth under ``/oauth2``: code flow with its log-in page, device flow, refresh, validate, revoke."""
+"""Twitch's OAuth under ``/oauth2``: code flow with its log-in page, refresh, validate, revoke."""
 
 from collections.abc import Callable, Mapping
-from html import escape
-from pathlib import Path
-from string import Template
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import orjson
 from quart import Response, redirect, request
 from quart.wrappers import Response as QuartResponse
 from quart_trio import QuartTrio
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from .agenda import Agenda
-from .helix import PHRASES
 from .options import SandboxOptions
-from .twitch_state import DeviceRequest, Grant, Token, TwitchState
+from .twitch_device import DeviceFlow
+from .twitch_models import Grant, Token
+from .twitch_pages import OAuthError, as_json, error_body, page
+from .twitch_pages import arguments as read_arguments
+from .twitch_state import TwitchState
 
 BASE = "/oauth2"
-STATIC = Path(__file__).with_name("static")
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Answer = QuartResponse | WerkzeugResponse
-
-
-class OAuthError(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def error_body(status: int, message: str = "") -> bytes:
-    text = message or PHRASES.get(status, "error").lower()
-    return orjson.dumps({"status": status, "message": text})
 
 
 class OAuthService:
@@ -43,10 +30,9 @@ class OAuthService:
     def __init__(
         self, agenda: Agenda, twitch: TwitchState, options: SandboxOptions, origin: str
     ) -> None:
-        self._agenda = agenda
         self._twitch = twitch
         self._options = options
-        self._origin = origin
+        self._device = DeviceFlow(agenda, twitch, options, origin)
 
     def add_to(self, app: QuartTrio) -> None:
         app.register_error_handler(OAuthError, _as_error)
@@ -59,11 +45,9 @@ class OAuthService:
         route(f"{BASE}/authorize", "GET", self._show_authorize)
         route(f"{BASE}/authorize", "POST", self._decide_authorize)
         route(f"{BASE}/token", "POST", self._token)
-        route(f"{BASE}/device", "POST", self._device)
         route(f"{BASE}/validate", "GET", self._validate)
         route(f"{BASE}/revoke", "POST", self._revoke)
-        route("/activate", "GET", self._show_activate)
-        route("/activate", "POST", self._decide_activate)
+        self._device.add_to(route, BASE)
 
     # Authorization code
 
@@ -91,10 +75,10 @@ class OAuthService:
         if login := arguments.get("sandbox_login"):
             return self._consent(uri, arguments, login)
         hidden = {k: arguments.get(k, "") for k in _CARRIED}
-        return _page("authorize.html", hidden, arguments.get("scope", "").split())
+        return page("authorize.html", hidden, arguments.get("scope", "").split())
 
     async def _decide_authorize(self) -> Answer:
-        arguments = await _arguments()
+        arguments = await read_arguments()
         uri = self._checked_redirect(arguments)
         login = arguments.get("login", "").strip()
         if arguments.get("decision") != "authorize" or not login:
@@ -119,16 +103,16 @@ class OAuthService:
     # Tokens
 
     async def _token(self) -> Answer:
-        arguments = await _arguments()
+        arguments = await read_arguments()
         kind = arguments.get("grant_type", "")
         if kind == DEVICE_GRANT:
-            return self._by_device(arguments)
+            return self._issued(self._device.grant(arguments))
         if kind == "refresh_token":
             return self._by_refresh(arguments)
         self._check_client(arguments)
         if kind == "client_credentials":
             token = self._twitch.issue(None, arguments["client_id"])
-            return _json(200, self._token_item(token, None))
+            return as_json(200, self._token_item(token, None))
         if kind == "authorization_code":
             uri = arguments.get("redirect_uri", "")
             code, client_id = arguments.get("code", ""), arguments["client_id"]
@@ -146,7 +130,7 @@ class OAuthService:
 
     def _issued(self, grant: Grant) -> Answer:
         token = self._twitch.issue(grant, grant.client_id)
-        return _json(200, self._token_item(token, grant.refresh[-1]))
+        return as_json(200, self._token_item(token, grant.refresh[-1]))
 
     def _token_item(self, token: Token, refresh_token: str | None) -> dict[str, Any]:
         item = {
@@ -172,8 +156,8 @@ class OAuthService:
         )
         if pair is None:
             body = {"error": "Bad Request", "status": 400, "message": "Invalid refresh token"}
-            return _json(400, body)
-        return _json(200, self._token_item(*pair))
+            return as_json(400, body)
+        return as_json(200, self._token_item(*pair))
 
     async def _validate(self) -> Answer:
         scheme, _, access = request.headers.get("Authorization", "").partition(" ")
@@ -188,77 +172,15 @@ class OAuthService:
         }
         if token.user is not None:
             item |= {"login": token.user.login, "user_id": token.user.id}
-        return _json(200, item)
+        return as_json(200, item)
 
     async def _revoke(self) -> Answer:
-        arguments = await _arguments()
+        arguments = await read_arguments()
         if arguments.get("client_id") != self._options.client_id:
             raise OAuthError(404, "client does not exist")
         if not self._twitch.forget_token(arguments.get("token", "")):
             raise OAuthError(400, "Invalid token")
         return Response("", 200)
-
-    # Device code
-
-    async def _device(self) -> Answer:
-        arguments = await _arguments()
-        if arguments.get("client_id") != self._options.client_id:
-            raise OAuthError(400, "invalid client")
-        lifetime = self._options.device_lifetime
-        device = self._twitch.begin_device(
-            arguments["client_id"], tuple(arguments.get("scopes", "").split())
-        )
-        return _json(
-            200,
-            {
-                "device_code": device.device_code,
-                "expires_in": round(lifetime),
-                "interval": max(1, round(self._options.device_interval)),
-                "user_code": device.user_code,
-                "verification_uri": (
-                    f"{self._origin}/activate?public=true&device-code={device.user_code}"
-                ),
-            },
-        )
-
-    def _by_device(self, arguments: Mapping[str, str]) -> Answer:
-        device = self._twitch.devices.get(arguments.get("device_code", ""))
-        if device is None or device.client_id != arguments.get("client_id"):
-            raise OAuthError(400, "invalid device code")
-        if self._agenda.now() >= device.expires or device.denied:
-            del self._twitch.devices[device.device_code]
-            raise OAuthError(400, "invalid device code")
-        if device.user is None:
-            raise OAuthError(400, "authorization_pending")
-        del self._twitch.devices[device.device_code]
-        public = self._options.public_client
-        return self._issued(
-            self._twitch.allow(device.client_id, device.user, device.scopes, public=public)
-        )
-
-    def _waiting(self, user_code: str) -> DeviceRequest:
-        for device in self._twitch.devices.values():
-            if device.user_code == user_code.upper():
-                return device
-        raise OAuthError(404, "this code is unknown or has expired")
-
-    async def _show_activate(self) -> Answer:
-        user_code = request.args.get("device-code", "")
-        if login := request.args.get("sandbox_login"):
-            self._waiting(user_code).user = self._twitch.user(login)
-            return _page("done.html", {}, [])
-        scopes = list(self._waiting(user_code).scopes) if user_code else []
-        return _page("activate.html", {}, scopes, code=user_code)
-
-    async def _decide_activate(self) -> Answer:
-        arguments = await _arguments()
-        device = self._waiting(arguments.get("user_code", "").strip())
-        login = arguments.get("login", "").strip()
-        if arguments.get("decision") == "authorize" and login:
-            device.user = self._twitch.user(login)
-        else:
-            device.denied = True
-        return _page("done.html", {}, [])
 
 
 _CARRIED = ("client_id", "redirect_uri", "scope", "state")
@@ -269,40 +191,5 @@ async def _as_error(error: OAuthError) -> Response:
     return Response(body, error.status, content_type="application/json")
 
 
-async def _arguments() -> dict[str, str]:
-    """Parameters from the query and the body, whatever the body calls itself."""
-    found = dict(request.args.items())
-    raw = await request.get_data()
-    try:
-        text = raw if isinstance(raw, str) else raw.decode()
-    except UnicodeDecodeError:
-        raise OAuthError(400, "the body is not text") from None
-    if text.lstrip().startswith("{"):
-        try:
-            body = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            raise OAuthError(400, "the body is not JSON") from None
-        return found | {k: str(v) for k, v in body.items()}
-    return found | dict(parse_qsl(text, keep_blank_values=True))
-
-
-def _json(status: int, body: object) -> Response:
-    return Response(orjson.dumps(body), status, content_type="application/json")
-
-
 def _with_query(uri: str, **fields: str) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}{urlencode(fields)}"
-
-
-def _page(name: str, hidden: Mapping[str, str], scopes: list[str], **words: str) -> Response:
-    inputs = "".join(
-        f'<input type="hidden" name="{escape(k)}" value="{escape(v)}">' for k, v in hidden.items()
-    )
-    items = "".join(f"<li><code>{escape(scope)}</code></li>" for scope in scopes)
-    template = Template((STATIC / name).read_text("utf-8"))
-    html = template.substitute(
-        hidden=inputs, scopes=items, **{k: escape(v) for k, v in words.items()}
-    )
-    policy = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
-    return Response(html, 200, headers=headers, content_type="text/html; charset=utf-8")

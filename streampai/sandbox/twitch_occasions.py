@@ -10,14 +10,14 @@ from typing import Any
 from uuid import uuid4
 
 from . import twitch_payloads as payloads
-from .eventsub import EventSub
+from .eventsub_delivery import Dispatcher
 from .options import stamp
-from .twitch_state import Channel, User
+from .twitch_models import Channel, User
 
 
 class TwitchOccasions:
-    def __init__(self, eventsub: EventSub, rng: random.Random) -> None:
-        self._eventsub = eventsub
+    def __init__(self, dispatcher: Dispatcher, rng: random.Random) -> None:
+        self._dispatcher = dispatcher
         self._rng = rng
 
     def hype_train(self, channel: Channel, best: User, total: int = 900) -> str:
@@ -33,7 +33,9 @@ class TwitchOccasions:
                     del event[running]
                 event["ended_at"] = stamp(now)
                 event["cooldown_ends_at"] = stamp(now + timedelta(hours=1))
-            self._eventsub.emit(f"channel.hype_train.{stage}", channel, event, id=train_id, act=act)
+            self._dispatcher.emit(
+                f"channel.hype_train.{stage}", channel, event, id=train_id, act=act
+            )
         return train_id
 
     def poll(self, channel: Channel, title: str, choices: list[str]) -> str:
@@ -58,7 +60,7 @@ class TwitchOccasions:
             ("end", {"choices": counted, **ended}),
         ):
             event = payloads.of_channel(channel, **common, **more)
-            self._eventsub.emit(f"channel.poll.{stage}", channel, event, id=poll_id, act=act)
+            self._dispatcher.emit(f"channel.poll.{stage}", channel, event, id=poll_id, act=act)
         return poll_id
 
     def prediction(self, channel: Channel, title: str, outcomes: list[str]) -> str:
@@ -92,7 +94,7 @@ class TwitchOccasions:
             ("end", {"outcomes": backed, **ended}),
         ):
             event = payloads.of_channel(channel, **common, **more)
-            self._eventsub.emit(
+            self._dispatcher.emit(
                 f"channel.prediction.{stage}", channel, event, id=prediction_id, act=act
             )
         return prediction_id

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from .options import stamp
-from .twitch_state import Channel, User
+from .twitch_models import Channel, User
 
 EMOTES: Mapping[str, str] = {
     "Kappa": "25",

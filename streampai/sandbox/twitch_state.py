@@ -7,126 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import attrs
+from .agenda import Agenda
+from .options import SandboxOptions
+from .twitch_models import Channel, DeviceRequest, Grant, Token, TwitchKnobs, User
 
-from .agenda import Agenda, Entry
-from .options import SandboxOptions, stamp
-
-# Kept for comparison; a test's worth of chat.
-SENT_KEPT = 10_000
 # Access tokens that one refresh token supports; beyond it the oldest dies.
 TOKENS_PER_GRANT = 50
-CATEGORIES = {
-    "509658": "Just Chatting",
-    "1469308723": "Software and Game Development",
-    "26936": "Music",
-    "509660": "Art",
-    "27471": "Minecraft",
-    "33214": "Fortnite",
-    "516575": "VALORANT",
-}
-
-
-@attrs.define(eq=False, kw_only=True)
-class User:
-    id: str
-    login: str
-    name: str
-    created: datetime
-    color: str = ""
-
-    def fields(self, prefix: str = "") -> dict[str, str]:
-        return {
-            f"{prefix}user_id": self.id,
-            f"{prefix}user_login": self.login,
-            f"{prefix}user_name": self.name,
-        }
-
-
-@attrs.define(eq=False, kw_only=True)
-class Channel:
-    """One user's channel. ``writers`` are the pushes that arrive; more than one is somebody's bug."""
-
-    owner: User
-    stream_key: str
-    title: str = "Untitled"
-    category_id: str = "509658"
-    language: str = "en"
-    tags: list[str] = attrs.field(factory=list)
-    labels: list[str] = attrs.field(factory=list)
-    writers: list[str] = attrs.field(factory=list)
-    most_writers: int = 0
-    stream_id: str | None = None
-    started: datetime | None = None
-    visible_from: float = 0.0
-    viewers: int = 0
-    ending: Entry | None = None
-    followers: dict[str, datetime] = attrs.field(factory=dict)
-    subscribers: dict[str, dict[str, Any]] = attrs.field(factory=dict)
-    moderators: set[str] = attrs.field(factory=set)
-    banned: dict[str, datetime | None] = attrs.field(factory=dict)
-    chatters: set[str] = attrs.field(factory=set)
-
-    @property
-    def category(self) -> str:
-        return CATEGORIES.get(self.category_id, "")
-
-    @property
-    def live(self) -> bool:
-        return self.stream_id is not None
-
-
-@attrs.define(eq=False, kw_only=True)
-class Token:
-    """An access token. ``user`` None: the application's own."""
-
-    access: str
-    client_id: str
-    user: User | None
-    scopes: tuple[str, ...]
-    expires: float
-    grant: "Grant | None" = None
-
-
-@attrs.define(eq=False, kw_only=True)
-class Grant:
-    """What a user allowed, and the refresh tokens that stand for it."""
-
-    client_id: str
-    user: User
-    scopes: tuple[str, ...]
-    # Newest last.
-    refresh: list[str] = attrs.field(factory=list)
-    public: bool = False
-    revoked: bool = False
-
-
-@attrs.define(eq=False, kw_only=True)
-class DeviceRequest:
-    device_code: str
-    user_code: str
-    client_id: str
-    scopes: tuple[str, ...]
-    expires: float
-    user: User | None = None
-    denied: bool = False
-
-
-@attrs.define(kw_only=True)
-class TwitchKnobs:
-    """How the service behaves where the real one varies.
-
-    ``refresh``: "same" gives the same refresh token back, "new" another one
-    beside it, "replace" another one and the old dies at once.
-    """
-
-    token_lifetime: float = 14_400.0
-    refresh: str = "new"
-    refuse_refresh: bool = False
-    drop_chat: int = 0
-    drop_code: str = "msg_rejected"
-    streams_lag: float = 0.0
-    viewers: int = 42
+# Kept for comparison; a test's worth of chat.
+SENT_KEPT = 10_000
 
 
 class TwitchState:
@@ -136,9 +24,7 @@ class TwitchState:
         self._agenda = agenda
         self.options = options
         self._rng = rng
-        self.knobs = TwitchKnobs(
-            token_lifetime=options.token_lifetime, streams_lag=options.streams_lag
-        )
+        self.heal()
         self.users: dict[str, User] = {}
         self._logins: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
@@ -151,6 +37,12 @@ class TwitchState:
         self.on_revoked: Callable[[Grant], None] = lambda _: None
         self.on_live: Callable[[Channel], None] = lambda _: None
         self.on_offline: Callable[[Channel, str], None] = lambda _channel, _stream: None
+
+    def heal(self) -> None:
+        """Every knob where it was at the start."""
+        self.knobs = TwitchKnobs(
+            token_lifetime=self.options.token_lifetime, streams_lag=self.options.streams_lag
+        )
 
     def word(self, bits: int = 150) -> str:
         """A random word of letters and digits, as tokens and keys are."""
@@ -379,26 +271,3 @@ class TwitchState:
             },
             "live_tokens": sum(self.token(t) is not None for t in self.tokens),
         }
-
-
-class TwitchIngest:
-    """Twitch's side of a push from Cloudflare: ``<ingest>`` and a stream key."""
-
-    platform = "twitch"
-
-    def __init__(self, state: TwitchState, url: str) -> None:
-        self._state = state
-        self._url = url
-
-    def accepts(self, url: str) -> bool:
-        return url == self._url or url.startswith(self._url + "/")
-
-    def begin(self, key: str, source: str) -> bool:
-        return self._state.begin_push(key.partition("?")[0], source)
-
-    def end(self, source: str) -> None:
-        self._state.end_push(source)
-
-
-def since(moment: datetime | None) -> str:
-    return stamp(moment, digits=0) if moment else ""

@@ -28,7 +28,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(verify=False, timeout=5) as client:
+    async with httpx.AsyncClient(verify=False, trust_env=False, timeout=5) as client:
         yield client
 
 

@@ -173,7 +173,7 @@ async def test_the_status_lags_but_says_when_it_really_began() -> None:
     options = SandboxOptions(status_lag=60.0)
     async with (
         open_sandbox(base_port=0, options=options) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
     ):
         cloudflare = CloudflareCaller(sandbox, http)
         uid = await cloudflare.new_input()

@@ -168,7 +168,7 @@ async def test_an_output_is_connecting_before_it_is_connected(
 async def test_who_exceeds_the_limit_is_shut_out_for_a_window() -> None:
     async with (
         open_sandbox(base_port=0, options=SandboxOptions(request_quota=5)) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
     ):
         cloudflare = CloudflareCaller(sandbox, http)
         for left in range(4, -1, -1):

@@ -83,6 +83,8 @@ async def test_faults_are_set_shown_and_healed(
     healed = (await control("DELETE", "/faults")).json()
     assert healed["cloudflare"]["calls"] == [] and healed["helix"]["chances"]["error"] == 0
     assert healed["eventsub"]["cut_every"] == 0
+    assert sandbox.cloudflare.knobs.status_shape == "object"
+    assert sandbox.twitch.knobs.refresh == "new"
     assert (await cloudflare.call("GET", "/live_inputs")).status_code == 200
 
 

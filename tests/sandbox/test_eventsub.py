@@ -160,7 +160,7 @@ async def test_sockets_that_broke_may_count_for_a_while(
 async def test_one_socket_takes_so_many_subscriptions_and_no_more() -> None:
     async with (
         open_sandbox(base_port=0, options=SandboxOptions(max_subscriptions=2)) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
         open_socket(sandbox) as socket,
     ):
         twitch = await TwitchCaller(sandbox, http).log_in("demo")

@@ -37,7 +37,7 @@ async def test_the_ports_are_free_again_afterwards() -> None:
     ports = []
     async with (
         open_sandbox(base_port=0) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
         open_socket(sandbox),
     ):
         await http.get(sandbox.urls["control"])
@@ -69,7 +69,10 @@ async def test_a_daemons_settings_are_complete(sandbox: Sandbox) -> None:
 
 
 async def test_shutdown_ends_it() -> None:
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(verify=False) as http:
+    async with (
+        trio.open_nursery() as nursery,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
+    ):
         sandbox: Sandbox = await nursery.start(_run)
         with trio.fail_after(5):
             answer = await http.post(f"{sandbox.urls['control']}/shutdown")
@@ -77,7 +80,10 @@ async def test_shutdown_ends_it() -> None:
 
 
 async def test_it_ends_when_nobody_asks_any_more() -> None:
-    async with httpx.AsyncClient(verify=False) as http, trio.open_nursery() as nursery:
+    async with (
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
+        trio.open_nursery() as nursery,
+    ):
         sandbox: Sandbox = await nursery.start(_run, 0.3)
         began = trio.current_time()
         for _ in range(4):
@@ -100,7 +106,7 @@ async def test_two_sandboxes_know_nothing_of_each_other() -> None:
     async with (
         open_sandbox(base_port=0) as one,
         open_sandbox(base_port=0) as two,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
     ):
         await CloudflareCaller(one, http).new_input()
         assert len(one.cloudflare.inputs) == 1 and not two.cloudflare.inputs

@@ -71,7 +71,7 @@ async def test_a_cheer_is_a_cheer_a_message_and_bits_used(
 ) -> None:
     async with open_socket(sandbox) as socket:
         await _subscribe_all(twitch, socket)
-        sandbox.acts.cheer(_demo(sandbox), sandbox.twitch.user("ada"), 500, "gg Kappa")
+        sandbox.support.cheer(_demo(sandbox), sandbox.twitch.user("ada"), 500, "gg Kappa")
         events = dict(await _next(socket, 3))
     assert events["channel.cheer"]["bits"] == 500
     assert events["channel.bits.use"]["type"] == "cheer"
@@ -85,7 +85,7 @@ async def test_a_cheer_is_a_cheer_a_message_and_bits_used(
 async def test_a_raid_is_told_in_both_forms(sandbox: Sandbox, twitch: TwitchCaller) -> None:
     async with open_socket(sandbox) as socket:
         await _subscribe_all(twitch, socket)
-        sandbox.acts.raid(_demo(sandbox), sandbox.twitch.user("ada"), 77)
+        sandbox.support.raid(_demo(sandbox), sandbox.twitch.user("ada"), 77)
         events = dict(await _next(socket, 2))
     assert events["channel.raid"]["viewers"] == 77
     assert events["channel.raid"]["from_broadcaster_user_login"] == "ada"
@@ -101,7 +101,7 @@ async def test_who_watches_its_own_raids_hears_of_the_one_it_sends(
         )
         assert answer.status_code == 202
         ada = sandbox.twitch.channel(sandbox.twitch.user("ada"))
-        sandbox.acts.raid(ada, sandbox.twitch.user("demo"), 5)
+        sandbox.support.raid(ada, sandbox.twitch.user("demo"), 5)
         assert (await socket.event())["to_broadcaster_user_login"] == "ada"
 
 
@@ -123,7 +123,7 @@ async def test_a_notification_fills_exactly_its_own_object(
 ) -> None:
     async with open_socket(sandbox) as socket:
         await twitch.subscribe_chat(socket.id, "notification")
-        sandbox.acts.subscribe(_demo(sandbox), sandbox.twitch.user("ada"))
+        sandbox.support.subscribe(_demo(sandbox), sandbox.twitch.user("ada"))
         event = await socket.event()
     assert [name for name in NOTICES if event[name] is not None] == ["sub"]
 

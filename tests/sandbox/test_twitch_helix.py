@@ -34,7 +34,7 @@ async def test_points_run_out_and_come_back_steadily() -> None:
     options = SandboxOptions(helix_points=20, helix_window=2000.0)
     async with (
         open_sandbox(base_port=0, options=options) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
     ):
         twitch = await TwitchCaller(sandbox, http).log_in("demo")
         for left in range(19, -1, -1):

@@ -58,7 +58,7 @@ async def test_registered_redirects_must_match_exactly() -> None:
     options = SandboxOptions(redirect_uris=("https://host.test/cb",))
     async with (
         open_sandbox(base_port=0, options=options) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
     ):
         for uri, status in (("https://host.test/cb", 302), ("https://host.test/cb/", 400)):
             query = {
@@ -246,7 +246,7 @@ async def test_a_device_code_can_be_denied_and_runs_out(
 async def test_a_public_clients_refresh_token_works_once_and_needs_no_secret() -> None:
     async with (
         open_sandbox(base_port=0, options=SandboxOptions(public_client=True)) as sandbox,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, trust_env=False) as http,
     ):
         token_url = f"{sandbox.urls['twitch_auth']}/token"
         client = {"client_id": sandbox.options.client_id}
