@@ -53,7 +53,8 @@ class Application:
     web: WebServer
 
     def health(self) -> Mapping[str, Any]:
-        return self.manager.status()
+        """``status`` healthy or degraded, ``reasons`` as sentences, and the numbers behind them."""
+        return _health(self.manager, self.storage)
 
 
 @asynccontextmanager
@@ -99,7 +100,7 @@ async def open_application(
             pubsub=services.pubsub,
             platforms=services.platforms,
             telemetry=telemetry,
-            health=manager.status,
+            health=lambda: _health(manager, storage),
             tree=task_tree,
             metrics=metrics.render,
             now=now,
@@ -119,6 +120,22 @@ async def open_application(
                 )
                 front.cancel_scope.cancel()
             users.cancel_scope.cancel()
+
+
+def _health(manager: LivestreamManager, storage: Storage) -> Mapping[str, Any]:
+    numbers = manager.status()
+    reasons = []
+    if storage.trouble:
+        reasons.append(f"the store cannot be written: {storage.trouble}")
+    if restarting := numbers["restarting"]:
+        reasons.append(f"{len(restarting)} users are between two lives")
+    for status, sentence in (
+        ("waiting", "monitors wait to connect again"),
+        ("relogin_needed", "accounts need a log-in"),
+    ):
+        if number := numbers["monitors"].get(status):
+            reasons.append(f"{number} {sentence}")
+    return {"status": "degraded" if reasons else "healthy", "reasons": reasons, **numbers}
 
 
 def _with_admin_key(settings: Settings) -> Settings:

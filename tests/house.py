@@ -52,10 +52,14 @@ class House:
 
     async def browser(self, name: str = "demo") -> Browser:
         """A browser that is logged in as ``name``."""
-        browser = await self._stack.enter_async_context(open_browser(self.url))
+        browser = await self.stranger()
         answer = await browser.log_in(name, self.passwords[name])
         assert answer.status_code == 200, answer.text
         return browser
+
+    async def stranger(self) -> Browser:
+        """A browser that nobody has logged in with."""
+        return await self._stack.enter_async_context(open_browser(self.url))
 
     async def control(self, path: str, **body: Any) -> Any:
         """One call of the sandbox's control interface."""

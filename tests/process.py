@@ -89,19 +89,20 @@ async def open_daemon(
 ) -> AsyncIterator[Daemon]:
     """A daemon that is ready. It is killed when the block ends and it still runs."""
     port = free_port() if port is None else port
-    with open(data / "daemon.log", "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streampai", "run"],
-            env=daemon_environment(sandbox, data, port, environment),
-            stdout=log,
-            stderr=log,
-        )
-    daemon = Daemon(process, f"http://127.0.0.1:{port}")
+    environment = daemon_environment(sandbox, data, port, environment)
+    daemon = Daemon(_spawn(data, environment), f"http://127.0.0.1:{port}")
     try:
         await _wait_until_ready(daemon, data)
         yield daemon
     finally:
         daemon.kill()
+
+
+def _spawn(data: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with open(data / "daemon.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "streampai", "run"], env=environment, stdout=log, stderr=log
+        )
 
 
 async def _wait_until_ready(daemon: Daemon, data: Path) -> None:
@@ -120,4 +121,4 @@ async def _wait_until_ready(daemon: Daemon, data: Path) -> None:
                 log = (data / "daemon.log").read_text(errors="replace")[-4000:]
                 raise AssertionError(f"the daemon is not ready ({ended}):\n{log}")
             # Another process: there is nothing to wait on but its answer.
-            await trio.sleep(0.02)
+            await trio.sleep(0.02)  # noqa: ASYNC110

@@ -55,9 +55,10 @@ async def test_closing_one_of_two_tabs_changes_nothing_and_logging_out_stops_the
 
 async def test_a_full_server_refuses_the_next_user_with_a_typed_error(tmp_path: Path) -> None:
     async with open_house(tmp_path, users=("anna", "ben"), MAX_CONCURRENT_USERS="1") as house:
-        anna, ben = await house.browser("anna"), await house.browser("ben")
+        anna = await house.browser("anna")
         async with anna.connected():
-            answer = await ben.request("GET", "/api/stream")
+            ben = await house.stranger()
+            answer = await ben.log_in("ben", house.passwords["ben"])
             assert answer.status_code == 503
             assert answer.json()["error"]["code"] == "too_many_users"
             assert anna.state["state"] == "offline"

@@ -67,12 +67,7 @@ async def test_when_every_destination_fails_all_is_undone_and_the_reasons_are_to
             await browser.until(lambda: browser.state["input"]["provisioned"])
             await house.encoder(True)
             await browser.until_state("ready")
-            await house.control(
-                "/faults",
-                twitch={
-                    "calls": [{"path": "/helix/streams/key", "action": "error", "status": 403}]
-                },
-            )
+            house.sandbox.faults["helix"].on_call("status", path="*/streams/key", status=403)
             outcome = await browser.command("start_stream", platforms=["twitch"])
             assert outcome["type"] == "command_failed"
             assert outcome["error"]["code"] == "all_platforms_failed"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import pytest
 import trio
+import trio.testing
 from trio_util import AsyncValue
 
 from streampai.cloudflare.models import InputState, InputStatus
@@ -79,11 +80,13 @@ class Harness:
 
 
 @pytest.fixture
-def harness(autojump_clock: trio.testing.MockClock) -> Harness:
+def harness() -> Harness:
     return Harness()
 
 
-async def test_a_stream_ends_five_minutes_after_its_encoder_left(harness: Harness) -> None:
+async def test_a_stream_ends_five_minutes_after_its_encoder_left(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         await trio.sleep(10)
         harness.leave()
@@ -95,6 +98,7 @@ async def test_a_stream_ends_five_minutes_after_its_encoder_left(harness: Harnes
 
 async def test_the_clock_starts_at_the_moment_the_encoder_left_not_when_it_was_noticed(
     harness: Harness,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with harness.running():
         await trio.sleep(100)
@@ -103,7 +107,9 @@ async def test_the_clock_starts_at_the_moment_the_encoder_left_not_when_it_was_n
     assert harness.said[-1] == ("expired", 380.0)
 
 
-async def test_the_clock_stops_when_the_encoder_returns(harness: Harness) -> None:
+async def test_the_clock_stops_when_the_encoder_returns(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         harness.leave()
         await trio.sleep(299)
@@ -113,7 +119,9 @@ async def test_the_clock_stops_when_the_encoder_returns(harness: Harness) -> Non
     assert harness.stored is None
 
 
-async def test_a_second_absence_has_its_own_five_minutes(harness: Harness) -> None:
+async def test_a_second_absence_has_its_own_five_minutes(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         harness.leave()
         await trio.sleep(200)
@@ -124,14 +132,18 @@ async def test_a_second_absence_has_its_own_five_minutes(harness: Harness) -> No
     assert harness.said[-1] == ("expired", 600.0)
 
 
-async def test_an_unknown_input_never_starts_the_clock(harness: Harness) -> None:
+async def test_an_unknown_input_never_starts_the_clock(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         harness.unknown()
         await trio.sleep(10_000)
     assert harness.said == []
 
 
-async def test_an_unknown_input_does_not_stop_the_clock(harness: Harness) -> None:
+async def test_an_unknown_input_does_not_stop_the_clock(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         harness.leave()
         await trio.sleep(100)
@@ -144,6 +156,7 @@ async def test_an_unknown_input_does_not_stop_the_clock(harness: Harness) -> Non
 
 async def test_a_stream_is_not_ended_while_nobody_can_say_where_its_encoder_is(
     harness: Harness,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with harness.running():
         harness.leave()
@@ -158,6 +171,7 @@ async def test_a_stream_is_not_ended_while_nobody_can_say_where_its_encoder_is(
 
 async def test_past_the_deadline_the_first_one_who_knows_it_is_gone_ends_the_stream(
     harness: Harness,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with harness.running():
         harness.leave()
@@ -169,7 +183,9 @@ async def test_past_the_deadline_the_first_one_who_knows_it_is_gone_ends_the_str
     assert harness.said[-1] == ("expired", 1_100.0)
 
 
-async def test_a_stored_deadline_is_kept_over_a_restart(harness: Harness) -> None:
+async def test_a_stored_deadline_is_kept_over_a_restart(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     harness.stored = START + timedelta(seconds=60)
     harness.leave(since=START)
     async with harness.running():
@@ -177,7 +193,9 @@ async def test_a_stored_deadline_is_kept_over_a_restart(harness: Harness) -> Non
     assert harness.said[-1] == ("expired", 60.0)
 
 
-async def test_a_stop_in_the_meantime_ends_the_clock(harness: Harness) -> None:
+async def test_a_stop_in_the_meantime_ends_the_clock(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         harness.leave()
         await trio.sleep(100)
@@ -186,7 +204,9 @@ async def test_a_stop_in_the_meantime_ends_the_clock(harness: Harness) -> None:
     assert [word for word, _ in harness.said] == ["started", "stopped"]
 
 
-async def test_a_jump_of_the_wall_clock_neither_gives_nor_takes_time(harness: Harness) -> None:
+async def test_a_jump_of_the_wall_clock_neither_gives_nor_takes_time(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     async with harness.running():
         harness.leave()
         await trio.sleep(100)
@@ -197,7 +217,9 @@ async def test_a_jump_of_the_wall_clock_neither_gives_nor_takes_time(harness: Ha
     assert harness.said[-1] == ("expired", 300.0)
 
 
-async def test_the_clock_does_not_run_outside_a_show(harness: Harness) -> None:
+async def test_the_clock_does_not_run_outside_a_show(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
     harness.status.value = StreamStatus.READY
     async with harness.running():
         harness.leave()

@@ -6,6 +6,7 @@ daemon is killed there and started again; then the sandbox's own books are read.
 
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -29,12 +30,16 @@ def outputs(sandbox: Sandbox) -> list[dict]:
     ]
 
 
-async def until(condition, what: str) -> None:
-    with trio.move_on_after(15):
-        while not condition():
-            await trio.sleep(0.02)
-        return
-    raise AssertionError(f"not within 15 s: {what}")
+def lose_the_store(data: Path) -> None:
+    for file in data.glob("*.db*"):
+        file.unlink()
+
+
+async def play_chat(sandbox: Sandbox, *, count: int) -> None:
+    async with httpx.AsyncClient(base_url=sandbox.urls["control"], trust_env=False) as http:
+        body = {"user": "demo", "count": count, "interval": 0}
+        answer = await http.post("/scenarios/chat", json=body)
+        assert answer.status_code < 300, answer.text
 
 
 async def log_in(browser: Browser, password: str) -> Browser:
@@ -46,7 +51,7 @@ async def log_in(browser: Browser, password: str) -> Browser:
 async def reach(sandbox: Sandbox, daemon: Daemon, browser: Browser, phase: str) -> None:
     """Bring the show to ``phase`` over the connected browser."""
     await browser.until(lambda: browser.state["input"]["provisioned"])
-    sandbox.encoder("demo", connected=True)
+    assert sandbox.connect_encoder("demo")
     await browser.until_state("ready")
     if phase in ("streaming", "stopped"):
         await browser.done("start_stream", platforms=["twitch"])
@@ -88,7 +93,7 @@ async def test_killed_within_a_command_the_next_life_finishes_it(
             await log_in(browser, password)
             async with browser.connected():
                 await reach(sandbox, daemon, browser, phase)
-                service = sandbox.twitch_faults if "helix" in path else sandbox.cloudflare_faults
+                service = sandbox.faults["helix" if "helix" in path else "cloudflare"]
                 service.on_call(
                     "hold",
                     method=method,
@@ -126,16 +131,16 @@ async def test_killed_while_the_input_is_made_there_is_one_input_in_the_end(
 ) -> None:
     async with open_sandbox(base_port=0) as sandbox:
         password = await make_user(sandbox, tmp_path)
-        sandbox.cloudflare_faults.on_call(
+        sandbox.faults["cloudflare"].on_call(
             "hold", method="POST", path=INPUTS, after_effect=after_effect, name="point", seconds=60
         )
         async with open_daemon(sandbox, tmp_path) as daemon, open_browser(daemon.url) as browser:
             await log_in(browser, password)
             async with browser.connected():
                 with trio.fail_after(15):
-                    await sandbox.cloudflare_faults.holds["point"].reached.wait()
+                    await sandbox.faults["cloudflare"].holds["point"].reached.wait()
                 daemon.kill()
-        sandbox.cloudflare_faults.clear()
+        sandbox.faults["cloudflare"].clear()
         async with open_daemon(sandbox, tmp_path) as daemon, open_browser(daemon.url) as browser:
             await log_in(browser, password)
             async with browser.connected():
@@ -153,11 +158,11 @@ async def test_killed_in_the_middle_of_a_show_it_goes_on_as_if_nothing_had_been(
             async with browser.connected():
                 await reach(sandbox, daemon, browser, "streaming")
                 await browser.until(lambda: browser.destination()["monitor"] == "connected")
-                await sandbox.play("chat", user="demo", count=10, interval=0)
+                await play_chat(sandbox, count=10)
                 await browser.until(lambda: len(browser.events(kind="chat_message_received")) == 10)
                 await browser.until(lambda: browser.statistics["total"]["messages"] == 10)
                 session, (output,) = browser.state["session_id"], outputs(sandbox)
-                sandbox.encoder("demo", connected=False)
+                assert sandbox.disconnect_encoder("demo")
                 await browser.until(lambda: browser.state["grace_ends_at"])
                 deadline = browser.state["grace_ends_at"]
                 daemon.kill()
@@ -173,9 +178,9 @@ async def test_killed_in_the_middle_of_a_show_it_goes_on_as_if_nothing_had_been(
                     assert topic.recovered
                     await browser.until(lambda: browser.destination()["monitor"] == "connected")
                     assert [o["uid"] for o in outputs(sandbox)] == [output["uid"]]
-                    sandbox.encoder("demo", connected=True)
+                    assert sandbox.connect_encoder("demo")
                     await browser.until(lambda: browser.state["grace_ends_at"] is None)
-                    await sandbox.play("chat", user="demo", count=5, interval=0)
+                    await play_chat(sandbox, count=5)
                     await browser.until(lambda: browser.statistics["total"]["messages"] == 15)
                     ids = [e["id"] for e in browser.events(kind="chat_message_received")]
                     assert len(ids) == len(set(ids)) == 15
@@ -209,12 +214,11 @@ async def test_an_output_on_our_input_that_storage_does_not_know_is_removed(
                 await reach(sandbox, daemon, browser, "streaming")
                 daemon.kill()
         # The store is lost, the outputs are not.
-        for file in tmp_path.glob("*.db*"):
-            file.unlink()
+        lose_the_store(tmp_path)
         password = await make_user(sandbox, tmp_path)
         async with open_daemon(sandbox, tmp_path) as daemon, open_browser(daemon.url) as browser:
             await log_in(browser, password)
             async with browser.connected():
                 await browser.until_state("ready")
-                await until(lambda: outputs(sandbox) == [], "the orphan is gone")
+                await browser.until(lambda: outputs(sandbox) == [])
         assert len(sandbox.state()["cloudflare"]["inputs"]) == 1
