@@ -199,6 +199,7 @@ async def test_waiting_calls_end_when_the_server_ends(autojump_clock, nursery, h
         for _ in range(4):
             callers.start_soon(ask, Slow(seconds=100), None)
             callers.start_soon(ask, Add(amount=1), 50)
+        await settle()
         if how == "cancel":
             # In the other case it may still get in before the end, and be lost with it.
             callers.start_soon(tell)
