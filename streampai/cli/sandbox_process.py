@@ -143,18 +143,28 @@ async def _start(base_port: int, log: Path) -> _Process:
         raise
 
 
-async def _keep_awake(base_port: int) -> None:
+async def _answers(base_port: int) -> bool:
+    try:
+        return await _state(base_port) is not None
+    except SettingsError:
+        # Something else has taken its place; the daemon is told by what it asks next.
+        return False
+
+
+async def _keep_awake(base_port: int, every: float) -> None:
     lost = False
     while True:
-        await trio.sleep(CALL_EVERY)
-        if (await _state(base_port) is None) != lost:
+        await trio.sleep(every)
+        if await _answers(base_port) == lost:
             lost = not lost
             word = "is gone: the simulated platforms cannot be reached" if lost else "is back"
             logging.getLogger("streampai").warning("the sandbox %s", word)
 
 
 @asynccontextmanager
-async def open_sandbox_process(base_port: int, *, data: Path) -> AsyncIterator[None]:
+async def open_sandbox_process(
+    base_port: int, *, data: Path, call_every: float = CALL_EVERY
+) -> AsyncIterator[None]:
     """A sandbox answers at ``base_port`` while the block runs; its output is in ``data/sandbox.log``.
 
     Leaving the block in order stops it, unless it was started by hand; cancelling only
@@ -165,7 +175,7 @@ async def open_sandbox_process(base_port: int, *, data: Path) -> AsyncIterator[N
     process = _adopt(state) if state else await _start(base_port, data / "sandbox.log")
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep_awake, base_port, name="sandbox_caller")
+            nursery.start_soon(_keep_awake, base_port, call_every, name="sandbox_caller")
             yield
             nursery.cancel_scope.cancel()
         if process:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -100,6 +101,31 @@ async def test_a_sandbox_started_by_hand_is_used_and_left_alone(base_port, by_ha
     assert pid_at(base_port) == child.pid
     child.send_signal(signal.SIGTERM)
     assert await trio.to_thread.run_sync(child.wait) == 0
+
+
+@pytest.fixture
+def told():
+    """Log lines as they come."""
+    send, receive = trio.open_memory_channel(100)
+    handler = logging.Handler()
+    handler.emit = lambda record: send.send_nowait(record.getMessage())
+    logger = logging.getLogger("streampai")
+    logger.addHandler(handler)
+    yield receive
+    logger.removeHandler(handler)
+
+
+async def test_a_sandbox_that_dies_is_told_once_and_does_not_end_the_daemon(
+    base_port, by_hand, tmp_path, told
+):
+    child, _ = await trio.to_thread.run_sync(by_hand)
+    with trio.fail_after(60):
+        async with open_sandbox_process(base_port, data=tmp_path, call_every=0.02):
+            child.kill()
+            assert "the sandbox is gone" in await told.receive()
+            await trio.to_thread.run_sync(by_hand)
+            assert "the sandbox is back" in await told.receive()
+    assert told.statistics().current_buffer_used == 0
 
 
 def test_a_sandbox_that_nobody_calls_ends_by_itself(by_hand):
