@@ -11,15 +11,15 @@ outside world, and whoever starts this tree again reads it and goes on:
     none        nothing of ours may be at the ingest
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import trio
 
-from ..cloudflare import InputState, InputStatus
+from ..cloudflare import CloudflareOutputManager, InputState, InputStatus
 from ..commands import (
     Command,
     RetryDestination,
@@ -46,7 +46,7 @@ from ..events import (
     encode_event,
 )
 from ..platforms.platform import Destination
-from ..runtime import Backoff
+from ..runtime import Backoff, NotRunning
 from ..storage import StreamSession
 from . import transitions
 from .disconnect_clock import DisconnectClock
@@ -57,6 +57,8 @@ from .transitions import StreamStatus
 
 if TYPE_CHECKING:
     from .user_manager import UserStreamManager
+
+Answer = TypeVar("Answer")
 
 # Waits between attempts to reach Cloudflare for clean-up or repair; the last one
 # repeats until it works, since an output left behind costs money every minute.
@@ -85,6 +87,9 @@ class Show:
 
     def wanted_monitors(self) -> Collection[str]:
         return set(self._monitors_wanted)
+
+    def wanted_outputs(self) -> Mapping[str, Destination]:
+        return dict(self._wanted)
 
     def rebuild(self, snapshot: StreamSnapshot) -> None:
         """The show's part of a fresh snapshot."""
@@ -295,6 +300,15 @@ class Show:
         )
         raise CommandRefused(code="all_platforms_failed", retryable=True, platforms=reasons)
 
+    async def _ask_outputs(
+        self, ask: Callable[[CloudflareOutputManager], Awaitable[Answer]]
+    ) -> Answer:
+        """Raises CommandRefused ``user_restarting`` when the output manager ends meanwhile."""
+        try:
+            return await ask(self._manager.outputs())
+        except NotRunning:
+            raise CommandRefused(code="user_restarting", retryable=True) from None
+
     # --- outputs and monitors ------------------------------------------------------------------
 
     async def _create_outputs(self, platforms: Collection[str]) -> dict[str, StreampaiError]:
@@ -318,7 +332,7 @@ class Show:
         self._wanted.update(wanted)
         if wanted:
             try:
-                results = await self._manager.outputs().create_outputs(wanted)
+                results = await self._ask_outputs(lambda outputs: outputs.create_outputs(wanted))
             except StreampaiError as exc:
                 results = dict.fromkeys(wanted, exc)
             failed |= {p: r for p, r in results.items() if isinstance(r, StreampaiError)}
@@ -363,7 +377,7 @@ class Show:
         backoff = Backoff(RETRY_BASE, RETRY_CAP)
         while True:
             try:
-                await self._manager.outputs().destroy_outputs(platforms)
+                await self._ask_outputs(lambda outputs: outputs.destroy_outputs(platforms))
             except StreampaiError as exc:
                 if exc.code == "input_missing":
                     break
@@ -578,10 +592,9 @@ class Show:
                 failed[platform] = exc
                 again |= exc.retryable
         self._wanted.update(wanted)
-        outputs = self._manager.outputs()
         # While a key is unknown an output cannot be told from a stranger's: delete none.
-        results = (
-            await outputs.create_outputs(wanted) if failed else await outputs.reconcile(wanted)
+        results = await self._ask_outputs(
+            lambda outputs: outputs.create_outputs(wanted) if failed else outputs.reconcile(wanted)
         )
         for platform, result in results.items():
             if isinstance(result, StreampaiError):

@@ -229,6 +229,7 @@ class StreamStateServer(Server):
             await self._load_statistics(session.id, session.started_at, session.statistics)
         snapshot.title, snapshot.category = await self._storage.metadata.get(self._user_id)
         snapshot.state = self._status.value
+        self._continue_snapshot()
         self._rebuild(snapshot)
         self._publish_snapshot()
         self._publish_input()
@@ -247,6 +248,14 @@ class StreamStateServer(Server):
             return
         recent = await events.last(topic, self._settings.event_history_size)
         self._pubsub.open_topic(topic, epoch=epoch, offset=top, publications=recent)
+
+    def _continue_snapshot(self) -> None:
+        """The state is the one that a predecessor has shown: so are its beginning and reason."""
+        history = self._pubsub.history(names.user_stream_topic(self._user_id))
+        shown = orjson.loads(history[-1].data) if history else {}
+        if shown.get("state") == self._snapshot.state.value:
+            self._snapshot.since = datetime.fromisoformat(shown["since"])
+            self._snapshot.reason = shown["reason"]
 
     async def _load_statistics(
         self, session_id: str, since: datetime, stored: bytes | None
@@ -280,7 +289,7 @@ class StreamStateServer(Server):
 
     async def handle_batch(self, messages: Sequence[Envelope]) -> None:
         rows: list[EventRow] = []
-        before = self._snapshot.revision
+        counted = self._statistics, self._statistics.revision
         changed = input_changed = False
         for envelope in messages:
             match envelope.message:
@@ -304,8 +313,10 @@ class StreamStateServer(Server):
             await self._store(rows)
             for row in rows:
                 self._pubsub.publish(row.topic, row.payload)
+        if counted != (self._statistics, self._statistics.revision):
+            self._statistics_wake.set()
         if changed:
-            self._snapshot.revision = before + 1
+            self._snapshot.revision += 1
             self._publish_snapshot()
         if input_changed:
             self._publish_input()
@@ -321,8 +332,7 @@ class StreamStateServer(Server):
                 )
             )
             return False
-        if self._statistics.add(event):
-            self._statistics_wake.set()
+        self._statistics.add(event)
         self._row(self._platform_topics[event.platform], event, rows)
         now = self._now()
         self._telemetry.emit(
@@ -389,7 +399,6 @@ class StreamStateServer(Server):
         old = snapshot.state
         if enter.session_id != self._statistics.session_id and enter.session_id is not None:
             self._statistics = Statistics(enter.session_id, enter.started_at)
-            self._statistics_wake.set()
         snapshot.session_id, snapshot.started_at = enter.session_id, enter.started_at
         snapshot.reason = enter.reason
         if old is enter.status:

@@ -347,6 +347,7 @@ class UserStreamManager(Server):
             intents=StoredIntents(self._services.storage, self.user.id),
             registry=self._services.registry,
             telemetry=self._services.telemetry,
+            known=self._show.wanted_outputs(),
         )
         await output.run(task_status=task_status)
 
