@@ -187,6 +187,13 @@ async def body_object() -> dict[str, Any]:
     return body
 
 
+async def body_or_query() -> dict[str, Any]:
+    """The body; the query when there is none, as Helix also takes it and some clients send it."""
+    if await request.get_data():
+        return await body_object()
+    return dict(request.args.items())
+
+
 def as_json(status: int, **fields: Any) -> Response:
     content_type = "application/json; charset=utf-8"
     return Response(orjson.dumps(fields), status, content_type=content_type)

@@ -7,7 +7,7 @@ from quart_trio import QuartTrio
 
 from .agenda import Agenda
 from .eventsub_subscriptions import Refused
-from .helix import Helix, add_route, argument, body_object, data, page
+from .helix import Helix, add_route, argument, body_object, body_or_query, data, page
 from .options import stamp
 from .twitch_acts import TwitchActs
 from .twitch_models import Channel, User, since
@@ -37,7 +37,7 @@ class ChatCalls:
 
     async def _send_chat(self) -> Response:
         user = self._helix.user("user:write:chat")
-        body = await body_object()
+        body = await body_or_query()
         if body.get("sender_id") != user.id:
             raise Refused(401, "sender_id must match the user ID found in the OAuth token.")
         owner = self._twitch.users.get(str(body.get("broadcaster_id")))
@@ -84,7 +84,7 @@ class ChatCalls:
 
     async def _announce(self) -> Response:
         channel = self._helix.moderated("moderator:manage:announcements")
-        body = await body_object()
+        body = await body_or_query()
         text = body.get("message")
         if not isinstance(text, str) or not text or len(text) > CHAT_LENGTH:
             raise Refused(400, f"message must have 1 to {CHAT_LENGTH} characters")

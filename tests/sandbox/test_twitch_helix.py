@@ -139,6 +139,13 @@ async def test_sent_chat_is_kept_in_the_books(sandbox: Sandbox, twitch: TwitchCa
     assert record["text"] == "hello" and record["message_id"] == sent["message_id"]
 
 
+async def test_a_message_may_come_in_the_query(sandbox: Sandbox, twitch: TwitchCaller) -> None:
+    query = {"broadcaster_id": twitch.user_id, "sender_id": twitch.user_id, "message": "hello"}
+    answer = await twitch.call("POST", "/chat/messages", params=query)
+    assert answer.json()["data"][0]["is_sent"]
+    assert sandbox.state()["twitch"]["sent_chat"][0]["text"] == "hello"
+
+
 async def test_200_is_not_success_when_a_message_is_dropped(
     sandbox: Sandbox, twitch: TwitchCaller
 ) -> None:
