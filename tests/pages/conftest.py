@@ -6,12 +6,20 @@ from typing import Any
 
 import attrs
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from .browser import chromium, open_browser
 from .harness import Harness, open_harness
 from .world import World
 
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 WAIT = 5_000  # ms; far above what the page takes, for a machine with much else to do
 
 
@@ -48,8 +56,15 @@ class Room:
 Enter = Callable[..., Room]
 
 
+@pytest.fixture(scope="session")
+def desk(browser: Browser) -> Iterator[BrowserContext]:
+    """Where tabs are opened that ask for nothing special; making one takes a while."""
+    with browser.new_context(viewport=DESKTOP) as context:
+        yield context
+
+
 @pytest.fixture
-def enter(browser: Browser) -> Iterator[Enter]:
+def enter(browser: Browser, desk: BrowserContext) -> Iterator[Enter]:
     """Opens the stream page on a world prepared by ``prepare``; nothing may appear in its console."""
     with ExitStack() as stack:
         rooms: list[Room] = []
@@ -64,9 +79,12 @@ def enter(browser: Browser) -> Iterator[Enter]:
         ) -> Room:
             harness = stack.enter_context(open_harness(world=world))
             harness.do(prepare)
-            tab = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **context})
-            stack.callback(tab.close)
+            tab = desk
+            if context:
+                tab = stack.enter_context(browser.new_context(**{"viewport": DESKTOP, **context}))
             page = tab.new_page()
+            stack.callback(page.close)
+            stack.callback(tab.set_offline, False)
             page.set_default_timeout(WAIT)
             room = Room(page, harness, [])
             page.on("console", lambda said: _note(room, said.type, said.text))

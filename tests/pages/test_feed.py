@@ -1,6 +1,6 @@
 """The unified feed: order, once each, hostile texts, storms, recovery."""
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,6 +33,18 @@ class Recorder:
 def live(world: World) -> None:
     world.encoder(True)
     world.go_live(ago=65)
+
+
+def main_thread(room: Room) -> Callable[[], float]:
+    """Reads how many seconds of processor time the page's main thread has spent."""
+    devtools = room.page.context.new_cdp_session(room.page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy() -> float:
+        metrics = devtools.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+    return busy
 
 
 def sequences(room: Room) -> list[int]:
@@ -219,17 +231,16 @@ def test_a_handler_that_throws_does_not_end_the_connection(enter: Enter) -> None
 
 def test_a_storm_of_events_moves_nothing_above_it_and_keeps_the_page_quick(enter: Enter) -> None:
     watch = """
-    window.shifts = []; window.late = 0;
+    window.shifts = [];
     new PerformanceObserver(list => { for (const shift of list.getEntries())
       for (const source of shift.sources) if (source.node?.closest?.('.topbar')) shifts.push(shift.value);
     }).observe({type: 'layout-shift', buffered: true});
-    let last = performance.now();
-    setInterval(() => { const now = performance.now(); window.late = Math.max(window.late, now - last - 50); last = now; }, 50);
     """
     room = enter(live, script=watch)
     box = room.page.locator(".topbar").bounding_box
     before = box(), room("state").bounding_box(), room("running-time").bounding_box()
-    room.page.evaluate("late = 0")
+    busy = main_thread(room)
+    start = busy()
     for second in range(50):  # 200 events a second for five seconds
         room.do(
             lambda world, second=second: [
@@ -240,11 +251,10 @@ def test_a_storm_of_events_moves_nothing_above_it_and_keeps_the_page_quick(enter
         room.page.wait_for_timeout(100)
     expect(room("feed").get_by_text("message 49.19")).to_be_visible()
     after = box(), room("state").bounding_box(), room("running-time").bounding_box()
-    result = json.loads(room.page.evaluate("JSON.stringify({shifts, late})"))
     assert after == before
-    assert result["shifts"] == []
-    # A click is answered within what feels immediate, also on a busy machine.
-    assert result["late"] < 250
+    assert room.page.evaluate("shifts") == []
+    # Half of the five seconds; measured in the thread's own time, for other work must not count.
+    assert busy() - start < 2.5
     shown = sequences(room)
     assert shown == sorted(set(shown))
     assert len(shown) <= 120

@@ -34,3 +34,10 @@ def test_every_icon_that_a_module_names_is_in_the_sprite() -> None:
         for name in re.findall(r'Icon\} name="([\w-]+)"', module.read_text())
     }
     assert named and named <= known
+
+
+def test_the_stream_page_preloads_each_of_its_modules() -> None:
+    modules = {f"/static/{path.relative_to(STATIC)}" for path in (STATIC / "js").rglob("*.js")}
+    asked = re.findall(r'(?:modulepreload" href|module" src)="([^"]+)"', (STATIC / "index.html").read_text())  # fmt: skip
+    assert len(asked) == len(set(asked))
+    assert {each for each in asked if "/vendor/" not in each} == modules - {"/static/js/login.js"}
