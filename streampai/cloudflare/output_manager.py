@@ -58,6 +58,7 @@ class _List:
 class CloudflareOutputManager(Server):
     """Registered as ``cloudflare_output/{user}``; does one thing at a time.
 
+    ``known`` is where a predecessor sent which platform; its parent keeps that for it.
     A caller that is cancelled gives up the answer, not the work. All methods raise
     NotRunning when the server ends, and what ``input_uid`` raises.
     """
@@ -73,6 +74,7 @@ class CloudflareOutputManager(Server):
         intents: IntentLog,
         registry: Registry,
         telemetry: Telemetry,
+        known: Mapping[str, Destination] | None = None,
     ) -> None:
         super().__init__(key=names.cloudflare_output(user_id), registry=registry, capacity=CAPACITY)
         self._input_uid = input_uid
@@ -81,7 +83,7 @@ class CloudflareOutputManager(Server):
         )
         self._slots = trio.CapacityLimiter(CONCURRENCY)
         # Where each platform was last sent; bounded by the number of platforms.
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Place] = places_of(known or {})
 
     async def create_outputs(self, wanted: Mapping[str, Destination]) -> Outcome:
         """Make the missing outputs of ``wanted``, adopt the existing ones, touch no others'.
