@@ -187,6 +187,6 @@ async def test_it_stays_away_when_the_log_in_has_ended(
 
 async def test_it_answers_pings(site: Site, official: Official) -> None:
     await official.next("subscribed")
-    await trio.sleep(2.2)
+    await trio.sleep(2)
     assert len(site.manager.present) == 1
     assert not any(type(event).__name__ == "BrowserDisconnected" for event in site.events)

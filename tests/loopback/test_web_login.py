@@ -27,7 +27,7 @@ async def visitor(site: Site) -> Visitor:
 
 async def test_a_log_in_gives_a_cookie_that_scripts_cannot_read(site: Site) -> None:
     await site.storage.users.add("demo", PASSWORD)
-    async with httpx.AsyncClient(base_url=site.url) as http:
+    async with httpx.AsyncClient(verify=False, base_url=site.url) as http:
         answer = await http.post("/api/session", json={"username": "demo", "password": PASSWORD})
     assert answer.json()["user"] == {"id": 1, "name": "demo", "admin": False}
     attributes = answer.headers["Set-Cookie"].split("; ")
@@ -41,7 +41,9 @@ async def test_behind_https_the_cookie_is_bound_to_the_host(tmp_path: Path) -> N
     base = "https://streampai.example"
     async with open_site(tmp_path, {"STREAMPAI_BASE_URL": base}) as site:
         await site.storage.users.add("demo", PASSWORD)
-        async with httpx.AsyncClient(base_url=site.url, headers={"Origin": base}) as http:
+        async with httpx.AsyncClient(
+            verify=False, base_url=site.url, headers={"Origin": base}
+        ) as http:
             body = {"username": "demo", "password": PASSWORD}
             answer = await http.post("/api/session", json=body)
             attributes = answer.headers["Set-Cookie"].split("; ")
@@ -57,7 +59,7 @@ async def test_behind_https_the_cookie_is_bound_to_the_host(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["demo", "nobody", "", "x" * 5_000])
 async def test_a_wrong_password_and_an_unknown_name_look_the_same(site: Site, name: str) -> None:
     await site.storage.users.add("demo", PASSWORD)
-    async with httpx.AsyncClient(base_url=site.url) as http:
+    async with httpx.AsyncClient(verify=False, base_url=site.url) as http:
         answer = await http.post("/api/session", json={"username": name, "password": "wrong"})
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "invalid_credentials"
@@ -69,7 +71,7 @@ async def test_guessing_is_slowed_down_by_name_also_for_the_right_password(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await site.storage.users.add("demo", PASSWORD)
-    async with httpx.AsyncClient(base_url=site.url) as http:
+    async with httpx.AsyncClient(verify=False, base_url=site.url) as http:
         for _ in range(login_module.NAME_BURST):
             body = {"username": "demo", "password": "wrong"}
             assert (await http.post("/api/session", json=body)).status_code == 401
@@ -82,7 +84,7 @@ async def test_guessing_is_slowed_down_by_name_also_for_the_right_password(
 
 
 async def test_guessing_is_slowed_down_by_address(site: Site) -> None:
-    async with httpx.AsyncClient(base_url=site.url) as http:
+    async with httpx.AsyncClient(verify=False, base_url=site.url) as http:
         for number in range(login_module.ADDRESS_BURST):
             body = {"username": f"u{number}", "password": "wrong"}
             assert (await http.post("/api/session", json=body)).status_code == 401
@@ -101,7 +103,7 @@ async def test_log_ins_that_succeed_use_nothing_up(site: Site, visitor: Visitor)
 
 @pytest.mark.parametrize("path", ["/api/me", "/api/stream", "/api/events", "/api/tree"])
 async def test_without_a_log_in_there_is_nothing_to_see(site: Site, path: str) -> None:
-    async with httpx.AsyncClient(base_url=site.url) as http:
+    async with httpx.AsyncClient(verify=False, base_url=site.url) as http:
         http.cookies.set("streampai", "made up")
         answer = await http.get(path)
     assert answer.status_code == 401
@@ -246,7 +248,7 @@ async def test_no_secret_reaches_telemetry_or_the_log(
     await socket.say({"connect": {"token": "canary-token"}})
     with pytest.raises(Closed):
         await socket.next()
-    async with httpx.AsyncClient(base_url=site.url) as http:
+    async with httpx.AsyncClient(verify=False, base_url=site.url) as http:
         body = {"username": "demo", "password": "canary-password"}
         await http.post("/api/session", json=body)
         await http.get("/canary-path", headers={"X-API-Key": "canary-key"})

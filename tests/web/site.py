@@ -156,7 +156,7 @@ class Site:
         if user is None:
             user = await self.storage.users.add(name, PASSWORD, admin=admin)
         http = await self._stack.enter_async_context(
-            httpx.AsyncClient(base_url=self.url, limits=ONE_REQUEST)
+            httpx.AsyncClient(verify=False, base_url=self.url, limits=ONE_REQUEST)
         )
         http.headers["Origin"] = self.url
         answer = await http.post("/api/session", json={"username": name, "password": PASSWORD})
