@@ -9,7 +9,7 @@
 //   dest-{platform}       a destination's row; inside: toggle-{platform}, connect-{platform},
 //                         retry-{platform}, lamp-{platform}-video|chat|live (data-state), problem-{platform}
 //   checklist             its items: check-encoder, check-chosen, check-accounts, check-logins, check-title (data-state = ok | missing | optional)
-//   start, start-error    stop, stop-error, stop-dialog, stop-confirm
+//   start, start-error    stop, stop-error, stop-dialog, stop-dialog-yes
 //   clock                 the disconnect clock; clock-left (our countdown), clock-{platform}
 //   title, category, save-metadata, metadata-status
 //   feed                  rows carry data-event-id, data-kind, data-type, data-sequence; filter-{kind}, feed-newest, feed-earlier
@@ -19,7 +19,7 @@
 //   summary, toast, log-out
 import { createApi } from "./api.js";
 import { createCommands } from "./commands.js";
-import { html, render } from "./html.js";
+import { html, loadIcons, render } from "./html.js";
 import { openLive } from "./live.js";
 import { createStore } from "./store.js";
 import { platformTitle, texts } from "./texts.js";
@@ -104,5 +104,6 @@ async function logOut() {
 
 render(html`<${App} store=${store} api=${api} command=${command} history=${history} onLogOut=${logOut} onReload=${load} />`,
   document.getElementById("app"));
+loadIcons();
 tellConnection();
 load();
