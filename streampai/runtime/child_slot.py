@@ -5,53 +5,21 @@ supervisor what to do when that has ended, waits, and runs it again; so a
 restart needs no other task and no new one.
 """
 
-from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import Any, Protocol
+import math
 
 import trio
 
 from .backoff import Backoff
 from .child import Child, Outcome, enter_child, is_fatal, outcome_of_error
+from .child_owner import Owner, SlotState
 from .child_spec import IGNORE, ChildSpec, ChildType
 from .errors import CallsItself, Shutdown, StartFailed
-from .report import ReportKind
 from .restart_limit import RestartLimit
-from .room import open_room
+from .room import enter_room
 
 # With no grace a cancelled child still needs a few passes of the scheduler to
 # unwind; one that needs longer is doing things it was not given time for.
 UNWINDING_TIME = 0.1
-
-
-class SlotState(Enum):
-    STOPPED = "stopped"
-    STARTING = "starting"  # for the first time, or on request
-    RUNNING = "running"
-    RESTARTING = "restarting"  # waiting for its next start, or in it
-    STOPPING = "stopping"
-
-
-class Owner(Protocol):
-    """What a slot needs of its supervisor."""
-
-    def spawn(self, keeper: Callable[..., Awaitable[Any]], child: Child) -> None: ...
-
-    def child_ended(self, slot: "ChildSlot", child: Child, outcome: Outcome) -> float | None:
-        """By itself. Seconds until the keeper runs it again; None leaves that to others."""
-
-    def slot_stopped(self, slot: "ChildSlot", child: Child) -> None:
-        """As it was asked to."""
-
-    def child_up(self, child: Child, restarted: bool) -> None: ...
-
-    def tell(
-        self, what: ReportKind, child: Child, outcome: Outcome | None = None, delay: float = 0.0
-    ) -> None: ...
-
-    def zombie_ended(self, child: Child) -> None: ...
-
-    def crash(self, error: BaseException) -> None: ...
 
 
 class _Handshake:
@@ -99,7 +67,7 @@ class ChildSlot:
         # Its group is being restarted and its turn is yet to come.
         self.owed = False
         self.backoff: Backoff | None = None
-        self.last_restart = -float("inf")
+        self.last_restart = -math.inf
         self.limit: RestartLimit | None = None
         # When the next start of a group may be; a keeper's own pause is in _pause.
         self.due = 0.0
@@ -198,22 +166,33 @@ class ChildSlot:
         return self.child
 
     async def _keep_with_room(self, child: Child) -> None:
-        async with open_room():
+        async with trio.open_nursery() as room:
+            enter_room(room)
             await self._keep(child)
 
     async def _keep(self, child: Child) -> None:
         owner = self._owner
+        spec = self.spec
         try:
             while True:
                 self._keeper = trio.lowlevel.current_task()
                 enter_child(child)
-                outcome = await self._live(child)
-                if child.outcome is not None:
-                    owner.zombie_ended(child)
-                    if outcome.error is not None and is_fatal(outcome.error):
-                        owner.crash(outcome.error)
-                    return
-                self._keeper = None
+                try:
+                    with child._scope:
+                        if spec.handshake:
+                            await spec.start(task_status=_Handshake(self, child))
+                        else:
+                            self._came_up(child, None)
+                            await spec.start(task_status=trio.TASK_STATUS_IGNORED)
+                except BaseException as error:  # noqa: BLE001 - every end is an outcome
+                    # A Cancelled gets here only if it is none of ours: ours stop at the
+                    # scope, and no other can enter it. It is a crash like any other.
+                    # This frame is cut off lest error, outcome and frame hold each other.
+                    tb = error.__traceback__
+                    outcome = outcome_of_error(error.with_traceback(tb.tb_next if tb else None))
+                    del tb
+                else:
+                    outcome = self._outcome_of_return(child)
                 pause = self._after(child, outcome)
                 if pause is None:
                     return
@@ -228,22 +207,9 @@ class ChildSlot:
         except BaseException as error:  # noqa: BLE001 - a fault of the runtime must reach run()
             owner.crash(error)
 
-    async def _live(self, child: Child) -> Outcome:
-        try:
-            with child._scope:
-                if self.spec.handshake:
-                    await self.spec.start(task_status=_Handshake(self, child))
-                else:
-                    self._came_up(child, None)
-                    await self.spec.start(task_status=trio.TASK_STATUS_IGNORED)
-        except BaseException as error:  # noqa: BLE001 - every end is an outcome
-            # A Cancelled gets here only if it is none of ours: ours stop at the
-            # scope, and no other can enter it. It is a crash like any other.
-            # This frame is cut off lest error, outcome and frame hold each other.
-            tb = error.__traceback__
-            return outcome_of_error(error.with_traceback(tb.tb_next if tb else None))
+    def _outcome_of_return(self, child: Child) -> Outcome:
         if child.outcome is None and not child.up and self.state is not SlotState.STOPPING:
-            if child._scope.cancelled_caught or child.asked:
+            if child.asked:
                 return Outcome("ignored")
             return Outcome("error", RuntimeError("returned without calling task_status.started()"))
         if child._scope.cancelled_caught:
@@ -265,6 +231,12 @@ class ChildSlot:
         self._owner.child_up(child, restarted)
 
     def _after(self, child: Child, outcome: Outcome) -> float | None:
+        if child.outcome is not None:
+            self._owner.zombie_ended(child)
+            if outcome.error is not None and is_fatal(outcome.error):
+                self._owner.crash(outcome.error)
+            return None
+        self._keeper = None
         child._end(outcome)
         if self.state is SlotState.STOPPING:
             self.state = SlotState.STOPPED

@@ -88,40 +88,33 @@ class ChildSpec:
     restart_later: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        _check("start", self.start, callable(self.start), "an async function")
-        _check("restart", self.restart, isinstance(self.restart, Restart), "a Restart")
-        _check("type", self.type, isinstance(self.type, ChildType), "a ChildType")
-        _check("shutdown", self.shutdown, _seconds(self.shutdown, 0), "seconds, at least 0")
-        _check("name", self.name, isinstance(self.name, str), "a string")
-        _check(
-            "significant",
-            self.significant,
-            not (self.significant and self.restart is Restart.PERMANENT),
-            "False for a permanent child, which never ends for good",
-        )
+        if not callable(self.start):
+            raise InvalidSpec("start", self.start, "an async function")
+        if not isinstance(self.restart, Restart):
+            raise InvalidSpec("restart", self.restart, "a Restart")
+        if not isinstance(self.type, ChildType):
+            raise InvalidSpec("type", self.type, "a ChildType")
+        if not _is_seconds(self.shutdown):
+            raise InvalidSpec("shutdown", self.shutdown, "seconds, at least 0")
+        if not isinstance(self.name, str):
+            raise InvalidSpec("name", self.name, "a string")
+        if self.significant and self.restart is Restart.PERMANENT:
+            expected = "False for a permanent child, which never ends for good"
+            raise InvalidSpec("significant", True, expected)
         later = self.restart_later
-        _check(
-            "restart_later",
-            later,
-            later is None or (_seconds(later, 0) and math.isfinite(later)),
-            "seconds, at least 0, or None",
-        )
-        if not self.name:
-            object.__setattr__(self, "name", display_name(self.id))
+        if later is not None and not (_is_seconds(later) and later < math.inf):
+            raise InvalidSpec("restart_later", later, "finite seconds, at least 0, or None")
         try:
             hash(self.id)
         except TypeError:
             raise InvalidSpec("id", self.id, "something hashable") from None
+        if not self.name:
+            object.__setattr__(self, "name", display_name(self.id))
 
 
 def _default_grace(type: ChildType) -> float:
     return math.inf if type is ChildType.SUPERVISOR else 5.0
 
 
-def _seconds(value: object, least: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least
-
-
-def _check(field: str, value: object, good: bool, expected: str) -> None:
-    if not good:
-        raise InvalidSpec(field, value, expected)
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0

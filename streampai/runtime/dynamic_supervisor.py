@@ -12,7 +12,8 @@ import trio
 
 from .backoff import Backoff
 from .child import Child
-from .child_slot import ChildSlot, SlotState
+from .child_owner import SlotState
+from .child_slot import ChildSlot
 from .child_spec import ChildSpec
 from .errors import (
     AlreadyStarted,
@@ -129,14 +130,22 @@ class DynamicSupervisor(Supervision):
             if child is not None:
                 waiting.append((now + slot.grace, number, slot, child))
             if number % SLICE == 0:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 now = trio.current_time()
         # In the order of their deadlines, waiting for one after the other is in time for all.
-        waiting.sort(key=lambda entry: entry[:2])
-        for deadline, _, slot, child in waiting:
-            if child.outcome is None:
-                with trio.move_on_at(deadline):
-                    await child.wait()
+        waiting.sort(key=lambda entry: entry[:2], reverse=True)
+        while waiting:
+            with trio.CancelScope(shield=True) as scope:
+                while waiting:
+                    scope.deadline, _, _, child = waiting[-1]
+                    if child.outcome is None:
+                        await child.wait()
+                    waiting.pop()
+                    if scope.cancel_called:
+                        # It ended at its deadline: the next must not be given up for it.
+                        break
+            if scope.cancelled_caught:
+                _, _, slot, child = waiting.pop()
                 slot.give_up(child)
 
     def _rest(self, slot: ChildSlot) -> None:

@@ -45,9 +45,12 @@ RegistryListener = Callable[[RegistryChange], None]
 
 def _exact(key: Hashable) -> Hashable:
     # Python finds 1, True and 1.0 equal; as names they are three.
-    if isinstance(key, tuple):
-        return (tuple, tuple(map(_exact, key)))
-    return (type(key), key)
+    if not isinstance(key, tuple):
+        return (key, type(key))
+    types = tuple(map(type, key))
+    if tuple in types:
+        return tuple(map(_exact, key))
+    return (key, types)
 
 
 class Registry:

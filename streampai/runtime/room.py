@@ -31,6 +31,11 @@ def current_room() -> trio.Nursery | None:
     return _current_room.get()
 
 
+def enter_room(room: trio.Nursery) -> None:
+    """Make it the nearest room of the calling task."""
+    _current_room.set(room)
+
+
 @asynccontextmanager
 async def open_room() -> AsyncIterator[trio.Nursery]:
     """A room for supervisors that run inside the block.

@@ -1,20 +1,22 @@
 """What the two supervisors share: running, restarting within limits, giving up, introspection."""
 
 import math
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import attrs
 import trio
 
 from .backoff import Backoff
 from .child import Child, Outcome, is_fatal
-from .child_slot import ChildSlot, SlotState
-from .child_spec import ChildSpec, ChildType, Restart
-from .errors import InvalidSpec, NotFound, NotRunning, SupervisorFailed
-from .report import ChildCounts, ChildInfo, ReportKind, SupervisorReport, SupervisorStatistics
-from .restart_limit import RestartLimit
+from .child_owner import SlotState
+from .child_slot import ChildSlot
+from .child_spec import ChildSpec, Restart
+from .errors import NotRunning, SupervisorFailed
+from .introspection import Introspection
+from .report import ReportKind, SupervisorReport, SupervisorStatistics
+from .restart_limit import RestartLimit, check_limit
 from .room import current_room, open_room
 
 SelfT = TypeVar("SelfT", bound="Supervision")
@@ -27,7 +29,7 @@ SLICE = 100
 DEFAULT_BACKOFF = (0.05, 5.0)
 
 
-class Supervision:
+class Supervision(Introspection):
     """The base of Supervisor and DynamicSupervisor."""
 
     def __init__(
@@ -39,13 +41,13 @@ class Supervision:
         backoff: Backoff | None,
         report: Callable[[SupervisorReport], None] | None,
     ) -> None:
+        super().__init__()
         check_limit(max_restarts, max_seconds)
         self.name = name
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
         self._backoff = backoff or Backoff(*DEFAULT_BACKOFF)
         self._report = report
-        self._slots: dict[Hashable, ChildSlot] = {}
         self._statistics = SupervisorStatistics()
         self._zombies: set[Child] = set()
         self._limit = RestartLimit(max_restarts, max_seconds)
@@ -105,13 +107,12 @@ class Supervision:
             await self._supervise()
         finally:
             self._stopping = True
-            # Each child has its own deadline. Without the shield none would be
-            # given its grace, and the order would be lost.
-            with trio.CancelScope(shield=True):
-                await self._stop_all()
-            self._room = self._context = None
-            self._interruptible = None
-            self._raise_if_fatal()
+            # Shielded inside, with a deadline for each child: otherwise none
+            # would be given its grace, and the order would be lost.
+            await self._stop_all()
+            self._room = self._context = self._interruptible = None
+            if self._failure is not None:
+                self._raise_failure()
 
     async def _supervise(self) -> None:
         while not self._finished:
@@ -119,8 +120,6 @@ class Supervision:
             await self._respond()
             if not self._finished:
                 await self._alarm.wait()
-        if self._failure is not None:
-            raise self._failure
 
     async def _start_declared(self) -> None:
         """Nothing by default."""
@@ -139,9 +138,14 @@ class Supervision:
             self._failure = error
         self._finish()
 
-    def _raise_if_fatal(self) -> None:
-        if self._failure is not None and is_fatal(self._failure):
-            raise self._failure
+    def _raise_failure(self) -> NoReturn:
+        # Not kept: it would hold its traceback, whose frames hold us.
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        try:
+            raise failure
+        finally:
+            del failure
 
     def _finish(self) -> None:
         self._finished = True
@@ -149,45 +153,9 @@ class Supervision:
             self._interruptible.cancel()
         self._wake()
 
-    # Introspection: plain calls that answer at any time
-
-    def which_children(self) -> list[ChildInfo]:
-        """Every child known, newest first."""
-        return [
-            ChildInfo(
-                slot.spec.id,
-                slot.child if slot.state is SlotState.RUNNING else None,
-                slot.spec.type,
-                slot.state.value,
-            )
-            for slot in reversed(self._slots.values())
-        ]
-
-    def count_children(self) -> ChildCounts:
-        """Equal to counting ``which_children()``."""
-        slots = self._slots.values()
-        supervisors = sum(slot.spec.type is ChildType.SUPERVISOR for slot in slots)
-        active = sum(slot.state is SlotState.RUNNING for slot in slots)
-        return ChildCounts(len(slots), active, supervisors, len(slots) - supervisors)
-
-    def child(self, id: Hashable) -> Child | None:
-        """The handle of a running child, None when it does not run. Raises NotFound."""
-        slot = self._slot(id)
-        return slot.child if slot.state is SlotState.RUNNING else None
-
-    def child_spec(self, id: Hashable) -> ChildSpec:
-        """What the child was started from. Raises NotFound."""
-        return self._slot(id).spec
-
     def statistics(self) -> SupervisorStatistics:
         """A copy of the counters."""
         return attrs.evolve(self._statistics, zombies=len(self._zombies))
-
-    def _slot(self, id: Hashable) -> ChildSlot:
-        try:
-            return self._slots[id]
-        except (KeyError, TypeError):
-            raise NotFound(id) from None
 
     def _check_running(self) -> None:
         if self._room is None or self._stopping:
@@ -197,7 +165,7 @@ class Supervision:
         if self._slots.get(slot.spec.id) is slot:
             del self._slots[slot.spec.id]
 
-    # What the slots call
+    # What the slots call (see child_owner)
 
     def spawn(self, keeper: Callable[..., Awaitable[Any]], child: Child) -> None:
         assert self._room is not None and self._context is not None
@@ -245,17 +213,20 @@ class Supervision:
         elif what == "abandoned":
             self._statistics.abandoned += 1
             self._zombies.add(child)
-        if self._report is not None:
-            self._report(
-                SupervisorReport(
-                    supervisor=self.name,
-                    child=child.name,
-                    what=what,
-                    reason="" if outcome is None else outcome.reason,
-                    error=None if outcome is None else outcome.error,
-                    delay=delay,
-                )
-            )
+        if self._report is None:
+            return
+        report = SupervisorReport(
+            supervisor=self.name,
+            child=child.name,
+            what=what,
+            reason="" if outcome is None else outcome.reason,
+            error=None if outcome is None else outcome.error,
+            delay=delay,
+        )
+        try:
+            self._report(report)
+        except Exception as error:  # noqa: BLE001 - a listener's fault ends us, but orderly
+            self._fail(error)
 
     def zombie_ended(self, child: Child) -> None:
         self._zombies.discard(child)
@@ -312,16 +283,3 @@ def _to_be_restarted(spec: ChildSpec, outcome: Outcome) -> bool:
     if spec.restart is Restart.PERMANENT:
         return True
     return spec.restart is Restart.TRANSIENT and outcome.failed
-
-
-def check_limit(max_restarts: int, max_seconds: float) -> None:
-    """Raises InvalidSpec unless both are finite, the first ≥ 0 and the second > 0."""
-    if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
-        raise InvalidSpec("max_restarts", max_restarts, "a whole number, at least 0")
-    if not isinstance(max_seconds, int | float) or not 0 < max_seconds < math.inf:
-        raise InvalidSpec("max_seconds", max_seconds, "seconds, more than 0 and finite")
-
-
-def check_choice(field: str, value: object, enum: type[Any]) -> None:
-    if not isinstance(value, enum):
-        raise InvalidSpec(field, value, f"one of {', '.join(e.name for e in enum)}")

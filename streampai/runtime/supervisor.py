@@ -10,12 +10,14 @@ await nursery.start(supervisor.run)
 
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
+from enum import Enum
 
 import trio
 
 from .backoff import Backoff
 from .child import Child
-from .child_slot import ChildSlot, SlotState
+from .child_owner import SlotState
+from .child_slot import ChildSlot
 from .child_spec import AutoShutdown, ChildSpec, Restart, Strategy
 from .errors import (
     AlreadyPresent,
@@ -27,7 +29,7 @@ from .errors import (
     StartFailed,
 )
 from .report import SupervisorReport
-from .supervision import SLICE, Supervision, check_choice
+from .supervision import SLICE, Supervision
 
 
 class Supervisor(Supervision):
@@ -52,8 +54,8 @@ class Supervisor(Supervision):
             backoff=backoff,
             report=report,
         )
-        check_choice("strategy", strategy, Strategy)
-        check_choice("auto_shutdown", auto_shutdown, AutoShutdown)
+        _check_choice("strategy", strategy, Strategy)
+        _check_choice("auto_shutdown", auto_shutdown, AutoShutdown)
         self.strategy = strategy
         self.auto_shutdown = auto_shutdown
         self._revival: trio.CancelScope | None = None
@@ -161,8 +163,26 @@ class Supervisor(Supervision):
         launched.clear()
 
     async def _stop_all(self) -> None:
-        for slot in reversed(list(self._slots.values())):
-            await slot.stop()
+        await self._stop_in_reverse(list(self._slots.values()))
+
+    async def _stop_in_reverse(self, slots: list[ChildSlot]) -> None:
+        """To be called with nothing else in the way; shielded, and bounded by the graces."""
+        while slots:
+            # One scope serves until somebody overruns: making one for each
+            # would be a good part of what stopping costs.
+            child = None
+            with trio.CancelScope(shield=True) as scope:
+                while slots:
+                    child = slots[-1].ask_to_stop()
+                    if child is not None and child.outcome is None:
+                        scope.deadline = trio.current_time() + slots[-1].grace
+                        await child.wait()
+                    slots.pop()
+                    if scope.cancel_called:
+                        # It ended at its deadline: the next must not be given up for it.
+                        break
+            if scope.cancelled_caught and child is not None:
+                slots.pop().give_up(child)
 
     def _rest(self, slot: ChildSlot) -> None:
         if slot.spec.restart is Restart.TEMPORARY:
@@ -212,13 +232,16 @@ class Supervisor(Supervision):
             return trio.current_time()
         group = slots[0 if self.strategy is Strategy.ONE_FOR_ALL else failed[0] :]
         due = max(slots[n].due for n in failed)
-        # Bounded by the graces. A group half stopped would be no group.
-        with trio.CancelScope(shield=True):
-            for slot in reversed(group):
-                if not slot.between_lives:
-                    await slot.stop()
-                slot.owed = not slot.held
+        # A group half stopped would be no group.
+        await self._stop_in_reverse([slot for slot in group if not slot.between_lives])
+        for slot in group:
+            slot.owed = not slot.held
         return due
+
+
+def _check_choice(field: str, value: object, enum: type[Enum]) -> None:
+    if not isinstance(value, enum):
+        raise InvalidSpec(field, value, "one of " + ", ".join(member.name for member in enum))
 
 
 def _present_error(slot: ChildSlot) -> ChildError:

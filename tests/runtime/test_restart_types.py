@@ -10,9 +10,10 @@ from streampai.runtime import (
     Shutdown,
     Strategy,
     SupervisorFailed,
+    open_room,
 )
 
-from .actor import Actor, Boom, Reports, counts, listed, running, settle, supervisor_of
+from .actor import Actor, Boom, Reports, actors, counts, listed, running, settle, supervisor_of
 
 ORDERLY = [None, Shutdown(), Shutdown("info")]
 CRASH = [Boom("crash")]
@@ -232,16 +233,32 @@ async def test_a_foreign_cancellation_is_a_crash_and_no_silent_end(autojump_cloc
         assert a.ups == 3
 
 
-async def test_a_fault_in_the_report_callable_ends_the_supervisor_and_is_seen(autojump_clock):
-    def report(what):
-        if what.what == "exited":
+@pytest.mark.parametrize("what", ["started", "exited", "abandoned"])
+async def test_a_fault_in_the_report_callable_ends_the_supervisor_in_order(autojump_clock, what):
+    def report(report):
+        if report.what == what:
             raise ZeroDivisionError
 
-    a, b = Actor("a"), Actor("b")
-    async with running(supervisor_of(a.spec(), b.spec(), report=report), stop=False) as run:
-        a.crash()
-    assert isinstance(run.ending, ZeroDivisionError)
-    assert b.story == ["+b", "-b"]
+    story, (a, b, c) = actors("a", "b", "c")
+    c.linger = 100
+    supervisor = supervisor_of(a.spec(), b.spec(), c.spec(shutdown=1), report=report)
+    scope = trio.CancelScope()
+
+    async def drive():
+        await settle()
+        b.crash()
+        await trio.sleep(1)
+        scope.cancel()
+
+    async with open_room() as room:
+        room.start_soon(drive)
+        with pytest.raises(ZeroDivisionError), scope:
+            await supervisor.run()
+        # Nothing started, but what was started has ended or been given up.
+        assert supervisor.statistics().zombies == (c.ups > 0)
+    assert {entry: story.count(entry) for entry in story if entry[0] == "+"} == {
+        "+" + entry[1:]: story.count(entry) for entry in story if entry[0] == "-"
+    }
 
 
 async def test_the_limit_names_supervisor_child_and_cause(autojump_clock):

@@ -16,6 +16,7 @@ from streampai.runtime import (
     Strategy,
     open_room,
 )
+from streampai.runtime.child import leaves
 
 from .actor import Actor, Boom, Reports, actors, counts, listed, running, settle, supervisor_of
 
@@ -377,6 +378,42 @@ async def test_nobody_is_admitted_while_the_supervisor_stops(autojump_clock):
         with pytest.raises(NotRunning):
             await supervisor.start_child(Actor("b").spec())
         assert listed(supervisor) == {"slow": "stopping"}
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+async def test_nobody_is_given_up_because_another_ended_at_its_deadline(autojump_clock, dynamic):
+    async def late(*, task_status):
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            # Time passes without the loop noticing, as when something blocks it.
+            autojump_clock.jump(2)
+
+    a = Actor("a")
+    a.linger = 0.5
+    supervisor = DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
+    async with running(supervisor):
+        innocent = await supervisor.start_child(a.spec(shutdown=5))
+        await supervisor.start_child(ChildSpec(id="late", start=late, shutdown=1))
+    assert innocent.outcome.how == "shutdown"
+    assert supervisor.statistics().abandoned == 0
+
+
+async def test_a_fatal_end_of_a_zombie_reaches_the_root_through_its_room(autojump_clock):
+    async def start(*, task_status):
+        task_status.started()
+        with trio.CancelScope(shield=True):
+            await trio.sleep(10)
+        raise SystemExit(4)
+
+    supervisor = supervisor_of(ChildSpec(id="bad", start=start, shutdown=1))
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with open_room():
+            async with running(supervisor):
+                pass
+            assert trio.current_time() == 1
+    assert [error.code for error in leaves(caught.value)] == [4]
 
 
 async def test_a_child_still_starting_is_stopped_with_its_supervisor(autojump_clock):
