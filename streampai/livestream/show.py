@@ -17,7 +17,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+import attrs
 import trio
+from trio_util import AsyncValue
 
 from ..cloudflare import CloudflareOutputManager, InputState, InputStatus
 from ..commands import (
@@ -50,6 +52,7 @@ from ..runtime import Backoff, NotRunning
 from ..storage import StreamSession
 from . import transitions
 from .disconnect_clock import DisconnectClock
+from .durably import durably
 from .services import Services
 from .snapshot import StreamSnapshot
 from .stream_state import StreamStateServer
@@ -74,11 +77,14 @@ class Show:
         self._user_id = manager.user.id
         self._session: StreamSession | None = None
         self._starting = False
+        # A Stop has been accepted and is not done yet.
+        self._stopping = False
         self._start_scope: trio.CancelScope | None = None
         self._monitors_wanted: set[str] = set()
         self._wanted: dict[str, Destination] = {}
         self.grace_ends_at: datetime | None = None
-        self._repair = trio.Event()
+        # Whether the outputs may be other than they are wanted.
+        self._repair: AsyncValue[bool] = AsyncValue(False)
         self._repair_scope: trio.CancelScope | None = None
 
     @property
@@ -125,8 +131,10 @@ class Show:
         )
 
     async def _tell_outcome(self, outcome: CommandDone | CommandFailed) -> None:
-        await self._storage.commands.finish(
-            outcome.command_id, self._user_id, encode_event(outcome)
+        await durably(
+            lambda: self._storage.commands.finish(
+                outcome.command_id, self._user_id, encode_event(outcome)
+            )
         )
         await self._tell(outcome)
 
@@ -178,7 +186,7 @@ class Show:
         elif session is not None and session.phase == "ending":
             await self._end(session, session.reason or "stopped")
         else:
-            self._repair.set()
+            self._repair.value = True
         await self._answer_open_commands()
 
     async def _answer_open_commands(
@@ -240,16 +248,17 @@ class Show:
                 self._starting = True
             case StopStream() if self._session is not None:
                 await self._storage.streams.set_phase(self._session.id, "ending", "stopped")
+                self._stopping = True
                 if self._start_scope is not None:
                     self._start_scope.cancel()
 
     async def start_stream(self, command: StartStream) -> dict[str, Any]:
         session = self._session
-        if session is None or not self._starting:
+        if session is None or self._stopping:
             raise CommandRefused("The stream was stopped before it began.", code="ending")
         for platform in self._services.platforms:
             chosen = platform in command.platforms
-            await self._storage.destinations.set(self._user_id, platform, chosen)
+            await durably(partial(self._storage.destinations.set, self._user_id, platform, chosen))
             await self._manager.show_destination(platform, enabled=chosen)
         return await self._start(session)
 
@@ -257,19 +266,21 @@ class Show:
         """Outputs, then monitors, then streaming; or everything undone and the reasons."""
         await self._manager.to_state(lambda state: state.show(busy="starting"))
         await self._tell(StreamStarting(platforms=session.platforms, **self._facts()))
-        await self._stop_repairing()
+        self._stop_repairing()
         with trio.CancelScope() as self._start_scope:
             failed = await self._create_outputs(session.platforms)
-        if self._start_scope.cancelled_caught:
-            self._start_scope = None
-            self._starting = False
+        stopped = self._start_scope.cancelled_caught
+        self._start_scope = None
+        if not stopped and len(failed) == len(session.platforms):
+            await self._undo_start(session, failed)
+        # A Stop that was accepted meanwhile has written its wish into the row.
+        stopped = stopped or not await durably(
+            lambda: self._storage.streams.set_phase(session.id, "streaming")
+        )
+        self._starting = False
+        if stopped:
             await self._manager.to_state(lambda state: state.show(busy=""))
             raise CommandRefused("The stream was stopped while it was starting.", code="ending")
-        self._start_scope = None
-        if len(failed) == len(session.platforms):
-            await self._undo_start(session, failed)
-        await self._storage.streams.set_phase(session.id, "streaming")
-        self._starting = False
         for platform in session.platforms:
             if platform not in failed:
                 await self._start_monitor(platform)
@@ -290,7 +301,7 @@ class Show:
     ) -> None:
         """All have failed: leave nothing behind, back to ready, and say why."""
         await self._destroy_outputs()
-        await self._storage.streams.finish(session.id, "all_platforms_failed", {})
+        await durably(lambda: self._storage.streams.finish(session.id, "all_platforms_failed", {}))
         self._forget()
         reasons = {platform: error.as_dict() for platform, error in failed.items()}
         await self._manager.to_state(lambda state: state.show(busy=""))
@@ -415,7 +426,9 @@ class Show:
 
     async def set_destination(self, command: SetDestination) -> dict[str, Any]:
         platform = command.platform
-        await self._storage.destinations.set(self._user_id, platform, command.enabled)
+        await durably(
+            lambda: self._storage.destinations.set(self._user_id, platform, command.enabled)
+        )
         await self._manager.show_destination(platform, enabled=command.enabled)
         session = self._session
         if session is None or self._manager.status.value is not StreamStatus.STREAMING:
@@ -424,19 +437,25 @@ class Show:
         if command.enabled:
             chosen.append(platform)
         # The wish is stored before anything is done, as for the whole show.
-        await self._storage.streams.set_platforms(session.id, chosen)
-        self._session = await self._storage.streams.open_session(self._user_id)
-        if command.enabled:
-            return await self._add(platform)
-        await self._stop_monitors([platform])
-        await self._manager.show_destination(platform, output="removing")
-        await self._destroy_outputs([platform])
+        await durably(lambda: self._storage.streams.set_platforms(session.id, chosen))
+        self._session = attrs.evolve(session, platforms=tuple(chosen))
+        # A repair that is under way still wants what was wanted before.
+        left = self._stop_repairing()
+        try:
+            if command.enabled:
+                return await self._add(platform)
+            await self._stop_monitors([platform])
+            await self._manager.show_destination(platform, output="removing")
+            await self._destroy_outputs([platform])
+        finally:
+            self._repair.value = left
         return {}
 
     async def retry_destination(self, command: RetryDestination) -> dict[str, Any]:
         session = self._session
         if session is None or command.platform not in session.platforms:
             raise CommandRefused(code="not_streaming")
+        self._manager.retry_monitor(command.platform)
         return await self._add(command.platform)
 
     async def _add(self, platform: str) -> dict[str, Any]:
@@ -458,7 +477,7 @@ class Show:
 
     async def _end(self, session: StreamSession, reason: str) -> dict[str, Any]:
         """Monitors first, outputs next, the row finished, then offline or ready."""
-        await self._stop_repairing()
+        self._stop_repairing()
         ending = StreamEnding(reason=reason, **self._facts())
         self._starting = False
         await self._manager.to_state(
@@ -476,7 +495,7 @@ class Show:
                 await self._manager.show_destination(platform, output="removing")
         await self._destroy_outputs()
         summary = self._summary(session)
-        await self._storage.streams.finish(session.id, reason, summary)
+        await durably(lambda: self._storage.streams.finish(session.id, reason, summary))
         ended = StreamEnded(reason=reason, summary=summary, **self._facts())
         self._forget()
         after = transitions.after_ending(self._manager.live_input.value.last_known)
@@ -497,7 +516,7 @@ class Show:
 
     def _forget(self) -> None:
         self._session = None
-        self._starting = False
+        self._starting = self._stopping = False
         self.grace_ends_at = None
         self._wanted.clear()
         self._monitors_wanted.clear()
@@ -518,8 +537,8 @@ class Show:
         await clock.run()
 
     async def _set_deadline(self, deadline: datetime | None) -> None:
-        if self._session is not None:
-            await self._storage.streams.set_deadline(self._session.id, deadline)
+        if (session := self._session) is not None:
+            await durably(lambda: self._storage.streams.set_deadline(session.id, deadline))
         self.grace_ends_at = deadline
         await self._manager.to_state(lambda state: state.show(grace_ends_at=deadline))
 
@@ -540,7 +559,9 @@ class Show:
     async def _clock_expired(self) -> None:
         session = self._session
         if session is not None:
-            await self._storage.streams.set_phase(session.id, "ending", "encoder_gone")
+            await durably(
+                lambda: self._storage.streams.set_phase(session.id, "ending", "encoder_gone")
+            )
             await self._manager.end_show("encoder_gone")
 
     # --- keeping the outputs as they are wanted -----------------------------------------------------
@@ -551,16 +572,22 @@ class Show:
         Tries again until it has worked; a start or a stop takes over from it.
         """
         while True:
-            await self._repair.wait()
-            self._repair = trio.Event()
+            await self._repair.wait_value(True)
             with trio.CancelScope() as self._repair_scope:
-                await self._reconcile()
+                if self._repair.value:
+                    await self._reconcile()
+                    # Who stopped it has said already whether it is wanted again.
+                    if not self._repair_scope.cancel_called:
+                        self._repair.value = False
             self._repair_scope = None
 
-    async def _stop_repairing(self) -> None:
-        self._repair = trio.Event()
+    def _stop_repairing(self) -> bool:
+        """Whether there was something left to repair."""
+        left: bool = self._repair.value
+        self._repair.value = False
         if self._repair_scope is not None:
             self._repair_scope.cancel()
+        return left
 
     async def _reconcile(self) -> None:
         backoff = Backoff(RETRY_BASE, RETRY_CAP)
