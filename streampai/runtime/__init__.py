@@ -1,4 +1,49 @@
-"""Supervised tasks for Trio in Erlang/OTP's manner."""
+"""Supervised tasks for Trio in Erlang/OTP's manner: supervisors, servers, names, topics.
+
+A supervisor in ten lines:
+
+    async def clock(*, task_status=trio.TASK_STATUS_IGNORED):
+        task_status.started()                 # from here on others may rely on it
+        while True:
+            await trio.sleep(1)
+            print("tick")
+
+    async with trio.open_nursery() as nursery:
+        spec = ChildSpec(id="clock", start=clock, restart=Restart.TRANSIENT, shutdown=2.0)
+        supervisor = Supervisor([spec], name="app", max_restarts=3, max_seconds=5.0)
+        await nursery.start(supervisor.run)
+
+**Starting.** Children start one after the other, each when the one before has
+called ``started()``. A child that ends before that has failed to start.
+
+**Ending.** A child that returns has ended normally; one that raises Shutdown
+says so in an orderly manner; anything else is a crash, also an exception group
+with a single such leaf in it, and also a trio.Cancelled that its supervisor has
+not sent. KeyboardInterrupt and SystemExit stop the whole tree and leave it.
+
+**Restarting.** PERMANENT children are always started again, TRANSIENT ones
+after a crash, TEMPORARY ones never. The first restart after a quiet time comes
+at once, later ones after a growing, jittered wait. More than ``max_restarts``
+within ``max_seconds`` and the supervisor stops its children and raises
+SupervisorFailed, which its own supervisor then deals with; a child with
+``restart_later`` instead comes back after that time. With ONE_FOR_ALL and
+REST_FOR_ONE a child's crash also stops its siblings, or those started after
+it, and starts them again, unless they had been stopped on request.
+
+**Stopping.** Cancel ``run()``. Children are asked to stop (cancelled) in
+reverse start order, each when the one before has ended; those of a
+DynamicSupervisor all at once. Outer cancellations reach a child only through
+its supervisor, so each has its whole grace. Who overruns it is abandoned and
+reported; see ``room`` for where its task then lives, and for the root.
+
+**Asking.** ``which_children()``, ``count_children()``, ``child()``,
+``child_spec()`` and ``statistics()`` are plain calls that answer at any time.
+A ``Child`` is one generation: a stale one never addresses a successor.
+
+The other modules have their own synopses: ``server``, ``registry``,
+``pubsub``, ``mailbox``, ``backoff``, ``breaker``, ``token_bucket``,
+``websocket``, ``garbage``.
+"""
 
 from .backoff import Backoff
 from .breaker import BreakerState, CircuitBreaker

@@ -23,16 +23,24 @@ UNWINDING_TIME = 0.1
 
 
 class _Handshake:
-    """The ``task_status`` a child is given."""
+    """The ``task_status`` a child is given. Good for one call."""
 
     __slots__ = ("_child", "_slot")
 
     def __init__(self, slot: "ChildSlot", child: Child) -> None:
         self._slot = slot
-        self._child = child
+        self._child: Child | None = child
 
     def started(self, value: object = None) -> None:
-        self._slot._came_up(self._child, value)
+        child = self._child
+        if child is None:
+            raise RuntimeError("called 'started' twice on the same task status")
+        self.retire()
+        self._slot._came_up(child, value)
+
+    def retire(self) -> None:
+        # The frames of a failed child hold this, and its handle holds its error with the frames.
+        self._child = None
 
 
 class ChildSlot:
@@ -175,12 +183,13 @@ class ChildSlot:
         spec = self.spec
         try:
             while True:
+                handshake = _Handshake(self, child)
                 self._keeper = trio.lowlevel.current_task()
                 enter_child(child)
                 try:
                     with child._scope:
                         if spec.handshake:
-                            await spec.start(task_status=_Handshake(self, child))
+                            await spec.start(task_status=handshake)
                         else:
                             self._came_up(child, None)
                             await spec.start(task_status=trio.TASK_STATUS_IGNORED)
@@ -193,6 +202,7 @@ class ChildSlot:
                     del tb
                 else:
                     outcome = self._outcome_of_return(child)
+                handshake.retire()
                 pause = self._after(child, outcome)
                 if pause is None:
                     return
@@ -217,8 +227,6 @@ class ChildSlot:
         return Outcome("normal")
 
     def _came_up(self, child: Child, value: object) -> None:
-        if child.up:
-            raise RuntimeError("called 'started' twice on the same task status")
         if child.asked:
             return
         if value is IGNORE:

@@ -432,3 +432,16 @@ async def test_a_child_does_not_inherit_the_context_of_who_asked_for_it(autojump
         request.set("somebody's")
         await supervisor.start_child(ChildSpec(id="a", start=start, restart=Restart.TEMPORARY))
     assert seen == ["none"]
+
+
+async def test_saying_twice_that_it_started_is_a_crash(autojump_clock):
+    async def start(*, task_status):
+        task_status.started()
+        task_status.started()
+
+    supervisor = supervisor_of()
+    async with running(supervisor):
+        child = await supervisor.start_child(
+            ChildSpec(id="a", start=start, restart=Restart.TEMPORARY)
+        )
+        assert isinstance((await child.wait()).error, RuntimeError)

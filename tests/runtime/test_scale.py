@@ -1,0 +1,164 @@
+"""Memory and scale: conformance section 1.9, S56, X8 and X9 in small."""
+
+import gc
+import weakref
+from functools import partial
+from time import process_time
+
+import pytest
+import trio
+
+from streampai.runtime import (
+    ChildSpec,
+    ChildType,
+    DynamicSupervisor,
+    Mailbox,
+    PubSub,
+    Registry,
+    Restart,
+    Server,
+    Strategy,
+)
+from streampai.runtime.child_slot import ChildSlot
+
+from .actor import Actor, counts, running, settle, supervisor_of
+
+
+class Argument:
+    """Something large that a child was started with."""
+
+
+async def idle(argument, *, task_status):
+    task_status.started()
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+async def test_what_a_temporary_child_was_started_with_is_not_kept(autojump_clock, dynamic):
+    supervisor = DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
+    async with running(supervisor):
+        for _ in range(2):
+            argument = Argument()
+            gone = weakref.ref(argument)
+            spec = ChildSpec(id="a", start=partial(idle, argument), restart=Restart.TEMPORARY)
+            await supervisor.start_child(spec)
+            await supervisor.terminate_child("a")
+            del argument, spec
+            gc.collect()
+            assert gone() is None
+
+
+async def test_crashes_leave_no_cycles_for_the_collector(autojump_clock):
+    a = Actor("a")
+    supervisor = supervisor_of(a.spec(), max_restarts=1000, max_seconds=1)
+    async with running(supervisor):
+        for _ in range(3):
+            a.crash()
+            await trio.sleep(10)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                a.crash()
+                await trio.sleep(10)
+            # Trio and the clock make none either, so whatever is found is ours.
+            assert gc.collect() < 20
+        finally:
+            gc.enable()
+    assert a.ups == 24
+
+
+async def test_after_many_lives_of_a_tree_everything_is_back_to_where_it_was(autojump_clock):
+    registry, pubsub = Registry(), PubSub()
+
+    def server(key):
+        async def start(*, task_status):
+            await Server(key=key, registry=registry).run(task_status=task_status)
+
+        return ChildSpec(id=key, start=start)
+
+    def subscriber(user):
+        async def start(*, task_status):
+            mailbox: Mailbox[object] = Mailbox(10)
+            subscription = pubsub.subscribe(f"user:{user}", mailbox)
+            try:
+                task_status.started()
+                while True:
+                    await mailbox.take()
+            finally:
+                subscription.unsubscribe()
+
+        return ChildSpec(id="subscriber", start=start)
+
+    def user(number):
+        async def start(*, task_status):
+            children = [server(("state", number)), server(("input", number)), subscriber(number)]
+            await supervisor_of(*children, strategy=Strategy.REST_FOR_ONE).run(
+                task_status=task_status
+            )
+
+        return ChildSpec(id=number, start=start, type=ChildType.SUPERVISOR)
+
+    def slots():
+        gc.collect()
+        return sum(isinstance(thing, ChildSlot) for thing in gc.get_objects())
+
+    users = DynamicSupervisor(name="users")
+    async with running(users):
+        await settle()
+        base = trio.lowlevel.current_statistics().tasks_living, slots()
+        for round in range(5):
+            for number in range(40):
+                await users.start_child(user(number))
+            assert len(registry) == 80 and len(pubsub.topics()) == 40
+            pubsub.publish(f"user:{round}", b"x")
+            for number in range(40):
+                await users.terminate_child(number)
+            assert counts(users) == [0, 0, 0, 0]
+        await settle()
+        assert (trio.lowlevel.current_statistics().tasks_living, slots()) == base
+        assert len(registry) == 0 and registry._entries == {}
+        assert sum(pubsub.subscribers(topic) for topic in pubsub.topics()) == 0
+        # Only what was published to is remembered, until it is dropped.
+        assert pubsub.topics() == [f"user:{round}" for round in range(5)]
+
+
+async def start_and_stop(supervisor, number, **fields):
+    spec = partial(ChildSpec, start=partial(idle, None), **fields)
+    before = process_time()
+    async with running(supervisor):
+        for n in range(number):
+            await supervisor.start_child(spec(id=n))
+        up = process_time()
+    return up - before, process_time() - up
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+async def test_ten_times_as_many_take_about_ten_times_as_long(autojump_clock, dynamic):
+    def supervisor():
+        return DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
+
+    await start_and_stop(supervisor(), 10)
+    few = await start_and_stop(supervisor(), 150, restart=Restart.TEMPORARY)
+    many = await start_and_stop(supervisor(), 1500, restart=Restart.TEMPORARY)
+    # Linear is 10; the suites this comes from allow five to ten times that.
+    assert many[0] / few[0] < 60 and many[1] / few[1] < 60
+
+
+async def test_a_thousand_declared_without_handshake_start_in_slices(autojump_clock):
+    others = 0
+
+    async def other():
+        nonlocal others
+        while True:
+            await trio.lowlevel.checkpoint()
+            others += 1
+
+    specs = [ChildSpec(id=n, start=partial(idle, None), handshake=False) for n in range(1000)]
+    supervisor = supervisor_of(*specs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        await nursery.start(supervisor.run)
+        assert counts(supervisor) == [1000, 1000, 0, 1000]
+        assert others >= 9
+        nursery.cancel_scope.cancel()
