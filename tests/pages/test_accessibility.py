@@ -68,6 +68,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
         if room(f"pane-{pane}").is_visible():
             room(f"pane-{pane}").click()
         assert room.page.evaluate("document.documentElement.scrollWidth") == 390
+        # Stopping is where the stream is, and nowhere twice.
+        assert room("stop").is_visible() == (pane == "show" and prepare is worst)
 
 
 def test_a_screen_reader_hears_changes_of_state_and_not_the_chat(enter: Enter) -> None:

@@ -188,6 +188,11 @@ def test_after_a_break_exactly_what_was_missed_appears(enter: Enter) -> None:
     room.page.context.set_offline(True)
     room.harness.drop_sockets()
     expect(room("banner-link")).to_contain_text("Reconnecting… what you see is from")
+    # Icons are there without the server too.
+    assert room.page.evaluate(
+        "[...document.querySelectorAll('.icon')].filter(icon => icon.checkVisibility())"
+        ".every(icon => icon.querySelector('use').getBBox().width > 0)"
+    )
     room.do(lambda world: [world.say("a", f"missed {i}") for i in range(12)])
     room.page.context.set_offline(False)
     expect(room("link")).to_have_attribute("data-state", "connected")

@@ -27,7 +27,7 @@ def test_no_page_has_inline_script_or_style() -> None:
 
 
 def test_every_icon_that_a_module_names_is_in_the_sprite() -> None:
-    known = set(re.findall(r'symbol id="([\w-]+)"', (STATIC / "icons.svg").read_text()))
+    known = set(re.findall(r'symbol id="icon-([\w-]+)"', (STATIC / "icons.svg").read_text()))
     named = {
         name
         for module in (STATIC / "js").rglob("*.js")

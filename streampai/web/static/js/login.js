@@ -1,6 +1,6 @@
 // The log-in page. Test ids: `username`, `password`, `login`, `login-error`.
 import { createApi } from "./api.js";
-import { html, render, Icon, useRef, useState } from "./html.js";
+import { html, loadIcons, render, Icon, useRef, useState } from "./html.js";
 import { texts } from "./texts.js";
 
 const api = createApi();
@@ -41,7 +41,7 @@ function Login() {
         <div class="login-brand"><${Icon} name="mark" />${texts.product}</div>
         <div><h1>${t.headline}</h1><p>${t.story}</p></div>
         <div class="login-foot">${t.foot}</div>
-        <svg class="login-art" aria-hidden="true"><use href="/static/icons.svg#mark"></use></svg>
+        <svg class="login-art" aria-hidden="true"><use href="#icon-mark"></use></svg>
       </section>
       <div class="login-side">
         <form class="login-form" ref=${form} onSubmit=${submit} novalidate aria-labelledby="login-title">
@@ -75,4 +75,5 @@ function Login() {
 }
 
 document.title = `${t.title} · ${texts.product}`;
+loadIcons();
 render(html`<${Login} />`, document.getElementById("app"));
