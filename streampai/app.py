@@ -17,6 +17,7 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -27,7 +28,7 @@ from .cloudflare import CloudflareClient
 from .livestream import LivestreamManager, Services
 from .platforms import PLATFORMS
 from .platforms.platform import Now, Platform, PlatformContext
-from .runtime import PubSub, Registry, utc_now
+from .runtime import PubSub, Registry, collect_garbage_forever, utc_now
 from .settings import Secret, Settings
 from .storage import Storage, open_storage
 from .telemetry import Telemetry
@@ -38,6 +39,8 @@ from .web import WebServer, open_web
 # Connections to all services together; a thousand users' polls and commands go
 # through limiters long before they need so many.
 MAX_CONNECTIONS = 100
+# Users that left are collected in full so often; it stops the loop for a moment.
+FULL_COLLECTION = 3600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -106,9 +109,11 @@ async def open_application(
             now=now,
         )
         async with trio.open_nursery() as users:
-            await users.start(manager.run)
+            collect = partial(collect_garbage_forever, interval=FULL_COLLECTION)
+            users.start_soon(collect, name="garbage_collector")
+            await users.start(manager.run, name="livestream_manager")
             async with trio.open_nursery() as front:
-                urls = await front.start(web.run)
+                urls = await front.start(web.run, name="web")
                 yield Application(
                     settings=settings,
                     urls=urls,

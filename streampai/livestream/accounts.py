@@ -138,7 +138,7 @@ class UserAccounts:
             name=f"token_refreshers/{self._user_id}", report=self._report
         )
         async with trio.open_nursery() as nursery:
-            await nursery.start(supervisor.run)
+            await nursery.start(supervisor.run, name=f"token_refreshers/{self._user_id}/accounts")
             self._refreshers = supervisor
             try:
                 for platform in list(self._tokens):

@@ -17,9 +17,10 @@ import orjson
 import trio
 
 from .. import names
-from ..errors import CommandRefused
+from ..errors import CloudflareRefused, CommandRefused
 from ..runtime import Backoff, ChildSpec, ChildType, DynamicSupervisor, SupervisorReport
 from ..telemetry.events import SupervisorReported, UserSessionEnded, UserSessionStarted
+from .orphan_sweep import sweep_orphans
 from .services import Services
 from .user_manager import UserStreamManager
 
@@ -56,7 +57,7 @@ class LivestreamManager:
 
     async def run(self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._supervisor.run)
+            await nursery.start(self._supervisor.run, name="livestream_manager/users")
             for number, session in enumerate(
                 await self._services.storage.streams.open_sessions(), start=1
             ):
@@ -64,6 +65,7 @@ class LivestreamManager:
                 if number % SLICE == 0:
                     await trio.lowlevel.checkpoint()
             nursery.start_soon(self._stop_idle_trees, name="livestream_manager/idle")
+            nursery.start_soon(self._sweep_orphans, name="livestream_manager/orphans")
             task_status.started(self)
             await trio.sleep_forever()
 
@@ -205,6 +207,16 @@ class LivestreamManager:
             )
         )
 
+    async def _sweep_orphans(self) -> None:
+        try:
+            await sweep_orphans(self._services.cloudflare, self._is_served)
+        except CloudflareRefused:
+            # Wrong credentials: every user's page says so already.
+            return
+
+    def _is_served(self, owner: str) -> bool:
+        return owner.isdigit() and int(owner) in self._users
+
     # --- what supervisors report ----------------------------------------------------------
 
     def _report(self, report: SupervisorReport) -> None:
@@ -214,6 +226,7 @@ class LivestreamManager:
                 child=report.child,
                 what=report.what,
                 reason=report.reason,
+                error=report.error,
             )
         )
         role, _, number = report.child.partition("/")

@@ -45,7 +45,10 @@ class PlatformMonitorSupervisor:
         self, *, task_status: "trio.TaskStatus[object]" = trio.TASK_STATUS_IGNORED
     ) -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._supervisor.run)
+            await nursery.start(
+                self._supervisor.run,
+                name=f"{names.task_name(names.platform_monitors(self._user_id))}/platforms",
+            )
             for platform in self._wanted():
                 await self.start(platform)
             with self._registry.registered(names.platform_monitors(self._user_id), self):

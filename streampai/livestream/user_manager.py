@@ -232,6 +232,16 @@ class UserStreamManager(Server):
         found = self._services.registry.lookup(names.platform_monitors(self.user.id))
         return found if isinstance(found, PlatformMonitorSupervisor) else None
 
+    def retry_monitor(self, platform: str) -> None:
+        """Let a monitor that waits try at once."""
+        monitor = self._monitor(platform)
+        if monitor is not None:
+            monitor.retry_now()
+
+    def _monitor(self, platform: str) -> PlatformMonitor | None:
+        found = self._services.registry.lookup(names.platform_monitor(self.user.id, platform))
+        return found if isinstance(found, PlatformMonitor) else None
+
     def statistics_summary(self) -> dict[str, Any]:
         state = self._state.value
         return {} if state is None else state.summary()
@@ -257,7 +267,7 @@ class UserStreamManager(Server):
             report=self._report,
         )
         async with trio.open_nursery() as nursery:
-            await nursery.start(supervisor.run)
+            await nursery.start(supervisor.run, name=f"{self.name}/children")
             name = self.name
             nursery.start_soon(self._show_input, name=f"{name}/input")
             nursery.start_soon(self._show.run_clock, name=f"{name}/disconnect_clock")
@@ -442,17 +452,22 @@ class UserStreamManager(Server):
 
     async def _emit(self, *events: PlatformEvent) -> None:
         """Hand events over; while stream_state restarts, wait for its successor."""
+        state: StreamStateServer | None = None
         for _ in range(EMIT_ATTEMPTS):
-            with trio.move_on_after(EMIT_PATIENCE):
-                state = await self._state.wait_value(lambda value: value is not None)
-                assert state is not None
-                try:
-                    await state.record(*events)
-                except NotRunning:
-                    await self._state.wait_value(lambda value, gone=state: value is not gone)
-                else:
-                    self._remember(events)
-                    return
+            gone = state
+            with trio.move_on_after(EMIT_PATIENCE) as patience:
+                state = await self._state.wait_value(
+                    lambda value, gone=gone: value is not None and value is not gone
+                )
+            if patience.cancelled_caught or state is None:
+                break
+            try:
+                # As long as it takes: while the store refuses, the platform's socket fills.
+                await state.record(*events)
+            except NotRunning:
+                continue
+            self._remember(events)
+            return
         for event in events:
             self._services.telemetry.emit(
                 PlatformEventDropped(user_id=self.user.id, platform=event.platform, reason="lost")
@@ -497,8 +512,7 @@ class UserStreamManager(Server):
             account=destination.account,
             relogin=destination.relogin,
         )
-        monitor = self._services.registry.lookup(names.platform_monitor(self.user.id, platform))
-        if isinstance(monitor, PlatformMonitor):
+        if (monitor := self._monitor(platform)) is not None:
             monitor.account_changed()
 
     def _describe_account(self, platform: str) -> None:

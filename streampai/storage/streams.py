@@ -90,14 +90,31 @@ class Streams:
             "user_id = ? ORDER BY started_at DESC, rowid DESC LIMIT ?", user_id, limit
         )
 
-    async def set_phase(self, id: str, phase: str, reason: str = "") -> None:
-        """``finished`` is not a phase to set: a show ends by ``finish``.
+    async def set_phase(self, id: str, phase: str, reason: str = "") -> bool:
+        """Go on to a later phase; False when the show is past it, and nothing has changed.
 
-        ``reason`` says why it is in this phase; a restart reads it again.
+        So a Stop that was accepted while a start was finishing is not overwritten by
+        it. ``reason`` says why it is in this phase; a restart reads it again.
+        ``finished`` is not a phase to set: a show ends by ``finish``.
         """
         if phase not in PHASES:
             raise ValueError(f"{phase!r} is not one of {', '.join(PHASES)}")
-        await self._update(id, "phase = ?, reason = ?", phase, reason)
+        earlier = PHASES[: PHASES.index(phase)]
+
+        def update(connection: sqlite3.Connection) -> bool:
+            present = connection.execute(
+                "SELECT phase FROM streams WHERE id = ? AND phase <> 'finished'", (id,)
+            ).fetchone()
+            if present is None:
+                raise LookupError(f"no unfinished show {id}")
+            if present[0] not in earlier:
+                return False
+            connection.execute(
+                "UPDATE streams SET phase = ?, reason = ? WHERE id = ?", (phase, reason, id)
+            )
+            return True
+
+        return await self._database.write(update)
 
     async def set_platforms(self, id: str, platforms: Sequence[str]) -> None:
         await self._update(id, "platforms = ?", _json(tuple(platforms)))
@@ -121,10 +138,10 @@ class Streams:
 
         await self._database.write(update)
 
-    async def _update(self, id: str, change: str, *values: object) -> None:
+    async def _update(self, id: str, change: str, value: object) -> None:
         def update(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
-                f"UPDATE streams SET {change} WHERE id = ? AND phase <> 'finished'", (*values, id)
+                f"UPDATE streams SET {change} WHERE id = ? AND phase <> 'finished'", (value, id)
             )
             if not cursor.rowcount:
                 raise LookupError(f"no unfinished show {id}")

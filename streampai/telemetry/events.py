@@ -73,7 +73,7 @@ class PlatformEventProcessed(TelemetryEvent):
 
 @attrs.frozen(kw_only=True)
 class PlatformEventDropped(TelemetryEvent):
-    """``reason``: duplicate, unreadable, lost (its server was restarting)."""
+    """``reason``: duplicate, stale, unreadable, lost (its server was restarting)."""
 
     name: ClassVar[str] = "livestream_manager.platform.event_dropped"
     user_id: int
@@ -127,13 +127,17 @@ class TokenRefreshed(TelemetryEvent):
 
 @attrs.frozen(kw_only=True)
 class SupervisorReported(TelemetryEvent):
-    """``what``: started, exited, restarting, restart_failed, abandoned, limit_reached, delayed."""
+    """``what``: started, exited, restarting, restart_failed, abandoned, limit_reached, delayed.
+
+    ``error`` is what a crash ended with; its traceback goes to the log.
+    """
 
     name: ClassVar[str] = "livestream_manager.supervisor.reported"
     supervisor: str
     child: str
     what: str
     reason: str
+    error: BaseException | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -188,7 +188,11 @@ class LogListener:
     def _line(self, level: int, event: events.TelemetryEvent, **more: object) -> None:
         if self._logger.isEnabledFor(level):
             fields = {k: v for k, v in attrs.asdict(event).items() if v not in ("", None)}
-            self._logger.log(level, event.name, extra={"fields": {**fields, **more}})
+            # A crash is told with its traceback, which names no values of variables.
+            error = fields.pop("error", None)
+            self._logger.log(
+                level, event.name, exc_info=error, extra={"fields": {**fields, **more}}
+            )
 
     def _damped(self, level: int, event: events.TelemetryEvent, key: object) -> None:
         if self._logger.isEnabledFor(level) and (held := self._damper.allow(key)) is not None:

@@ -203,6 +203,23 @@ async def test_killed_after_a_stop_nothing_comes_back(tmp_path: Path) -> None:
                 assert outputs(sandbox) == []
 
 
+async def test_outputs_of_a_user_who_never_comes_back_are_removed_as_well(tmp_path: Path) -> None:
+    async with open_sandbox(base_port=0) as sandbox:
+        password = await make_user(sandbox, tmp_path)
+        async with open_daemon(sandbox, tmp_path) as daemon, open_browser(daemon.url) as browser:
+            await log_in(browser, password)
+            async with browser.connected():
+                await reach(sandbox, daemon, browser, "streaming")
+                daemon.kill()
+        lose_the_store(tmp_path)
+        assert len(outputs(sandbox)) == 1
+        async with open_daemon(sandbox, tmp_path):
+            with trio.fail_after(15):
+                while outputs(sandbox):  # noqa: ASYNC110
+                    # The daemon is another process: its deeds are all there is to see.
+                    await trio.sleep(0.05)
+
+
 async def test_an_output_on_our_input_that_storage_does_not_know_is_removed(
     tmp_path: Path,
 ) -> None:
