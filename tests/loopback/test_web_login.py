@@ -195,7 +195,8 @@ async def test_logging_out_ends_the_sockets_of_this_log_in_only(
         'streampai=""' in answer.headers["Set-Cookie"]
         or "Max-Age=0" in answer.headers["Set-Cookie"]
     )
-    assert await here.closed() == (3500, "logged out")
+    with trio.fail_after(browser_module.FIRST_SESSION_CHECK - 0.1):
+        assert await here.closed() == (3500, "logged out")
     assert "presence" in await there.ask(presence={"channel": "user_stream:1"})
     assert len(site.manager.logged_out_sessions) == 1
     visitor.http.cookies.set("streampai", visitor.token)

@@ -283,6 +283,8 @@ async def test_a_refused_connect_drops_the_rest_of_its_frame(site: Site, visitor
     await socket.say({"connect": {}}, {"subscribe": {"channel": TOPIC}})
     reply = await socket.next()
     assert reply["error"]["code"] == 428 and reply["error"]["temporary"] is True
+    with trio.move_on_after(0.1):
+        raise AssertionError(await socket.next())
     await socket.say({"subscribe": {"channel": TOPIC}})
     assert await socket.closed() == (3501, "bad request")
 

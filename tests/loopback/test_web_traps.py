@@ -155,7 +155,9 @@ async def test_a_browser_that_vanishes_leaves_nothing_behind(site: Site, visitor
     socket = await site.browser(visitor)
     await socket.ask(subscribe={"channel": "user_stream:1"})
     await socket.stream.aclose()
-    assert await goodbye(site) == (3000, "connection closed")
+    # Nothing is waited for: not even the answer to a close frame.
+    with trio.fail_after(edge.CLOSE_HANDSHAKE - 0.1):
+        assert await goodbye(site) == (3000, "connection closed")
     assert site.pubsub.subscribers("user_stream:1") == 0
 
 
@@ -200,6 +202,14 @@ async def test_a_flood_of_commands_is_ended(
         for _ in range(100):
             await socket.say(*[dict(command) for _ in range(20)])
     assert await goodbye(site) == (3013, "too many requests")
+
+
+async def test_whoever_still_talks_can_read_why_the_connection_ended(
+    site: Site, visitor: Visitor
+) -> None:
+    socket = await site.browser(visitor)
+    await socket.stream.send_all(frame(b"rubbish") + frame(b"x" * 10_000) * 30)
+    assert await socket.closed() == (3501, "bad request")
 
 
 async def test_a_flood_of_frames_after_the_end_is_thrown_away(
@@ -324,15 +334,16 @@ async def test_bytes_that_are_no_frame_end_only_this_connection(
     await still_serves(site)
 
 
+@pytest.mark.parametrize("more", [b"", b"y" * 100], ids=["silent", "talking"])
 async def test_bytes_behind_the_handshake_refuse_it_and_leave_nothing_open(
-    site: Site, visitor: Visitor, caplog: pytest.LogCaptureFixture
+    site: Site, visitor: Visitor, caplog: pytest.LogCaptureFixture, more: bytes
 ) -> None:
     stream = await site.connection()
     head = handshake(site.port, {"Cookie": f"streampai={visitor.token}"})
     await stream.send_all(head + b"x")
     socket = RawSocket(stream)
     assert b"400" in await socket.read_head()
-    await stream.send_all(b"y" * 100)
+    await stream.send_all(more)
     await eventually(lambda: not site.server.connections)
     await still_serves(site)
     assert caplog.records == [], "it is nothing that an operator could do anything about"
@@ -384,6 +395,15 @@ async def test_one_packet_cannot_take_the_server_down(site: Site, packet: bytes)
     with trio.move_on_after(0.3):
         await stream.receive_some()
     await still_serves(site)
+
+
+async def test_a_wish_for_http2_is_ignored(site: Site) -> None:
+    stream = await site.connection()
+    await stream.send_all(
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n"
+        b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+    )
+    assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
 
 
 # --- faults of ours, and limits --------------------------------------------------------
