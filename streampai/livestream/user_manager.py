@@ -71,12 +71,13 @@ from .transitions import StreamStatus
 
 # Commands of one user that wait to be worked off; a person cannot click this fast.
 LANE_CAPACITY = 100
-# How long a monitor holds an event back while stream_state restarts. Longer than the
-# restart itself takes many times over; after it the event is counted as lost.
-EMIT_PATIENCE = 10.0
-EMIT_ATTEMPTS = 3
 # Within a user's tree: five crashes a minute, then the livestream manager takes over.
 RESTARTS, RESTART_WINDOW = 5, 60.0
+# How long a monitor holds an event back while stream_state restarts. Longer than the
+# restart itself takes many times over; after it the event is counted as lost. So is one
+# with which stream_state crashes again and again, before it takes the tree along.
+EMIT_PATIENCE = 10.0
+EMIT_ATTEMPTS = RESTARTS
 
 
 @attrs.frozen(kw_only=True)
