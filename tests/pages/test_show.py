@@ -137,6 +137,7 @@ def test_an_unknown_input_is_never_shown_as_offline(enter: Enter) -> None:
         lambda world: world.change(input={"state": "unknown", "reason": "It answers with errors."})
     )
     expect(room("input-state")).to_have_text("Unknown")
+    expect(room.page.get_by_text("next check in")).to_be_visible()
     expect(room("state")).to_have_text("Live")
     expect(room("clock")).not_to_be_visible()
 

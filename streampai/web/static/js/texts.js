@@ -52,7 +52,6 @@ export const texts = {
   banners: {
     title: "What concerns the whole page",
     reconnecting: (age) => `Reconnecting… what you see is from ${age} ago.`,
-    connecting: "Connecting…",
     signedOut: "You are signed out. What you see no longer changes.",
     logIn: "Log in",
     ended: (reason) => `The server ended this connection (${reason}). What you see no longer changes.`,
@@ -68,7 +67,6 @@ export const texts = {
   loadFailed: "Your stream could not be loaded.",
   tryAgain: "Try again",
   cancel: "Cancel",
-  close: "Close",
   working: "Working…",
 
   encoder: {
@@ -111,8 +109,6 @@ export const texts = {
   destinations: {
     title: "Destinations",
     none: "No platform is set up on this server.",
-    on: "On",
-    off: "Off",
     toggle: (name) => `Send to ${name}`,
     connect: "Connect",
     relogin: "Log in again",
@@ -153,7 +149,6 @@ export const texts = {
     headReady: "Ready when you are",
     headNotYet: "Almost ready",
     headStarting: "Going live…",
-    headEnding: "Ending the stream…",
     subOffline: "Start sending from OBS. As soon as the picture arrives you can go live.",
     subReady: (names) => `Your picture is in. You will go live on ${joined(names)}.`,
     subNotYet: (n) => `Your picture is in. ${plural.select(n) === "one" ? "One thing is" : `${n} things are`} missing below.`,
@@ -173,7 +168,6 @@ export const texts = {
     checkProtocol: "Send by RTMP or SRT; a WebRTC picture cannot be sent on",
     checkTitle: "Title is set",
     checkTitleNot: "No title yet (you can start without)",
-    blocked: (reason) => `Start Stream is not possible yet: ${reason}.`,
     done: "done",
     missing: "missing",
     optional: "optional",
@@ -204,7 +198,6 @@ export const texts = {
 
   stats: {
     title: "This stream",
-    lastTitle: "Last stream",
     viewers: "Viewers",
     now: "now",
     peak: "Peak",
@@ -240,7 +233,6 @@ export const texts = {
     earlier: "Show earlier",
     loading: "Loading…",
     start: "This is as far back as it goes.",
-    via: (platform) => platform,
     deleted: "Message deleted",
     cleared: "Removed by a moderator",
     delivered: (names) => `Delivered to ${joined(names)}`,
@@ -305,14 +297,11 @@ export const texts = {
     sentPlain: "Delivered",
     failed: (name, why) => `Not delivered to ${name}: ${why}`,
     over: (n, names) => `${count(n, "character", "characters")} too long for ${joined(names)}`,
-    noTarget: "Choose at least one chat",
-    away: "Chats are connected while you are live.",
     notConnected: (name) => `${name} (chat not connected)`,
   },
 
   summary: {
     title: "Your last stream",
-    duration: "Duration",
     endedAt: (time) => `Ended ${time}`,
   },
 

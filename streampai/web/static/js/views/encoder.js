@@ -70,6 +70,7 @@ function Status({ input, state }) {
   if (input.since && state === "connected") parts.push(t.sinceTime(atTime(input.since)));
   if (input.since && state === "disconnected") parts.push(t.since(age(secondsSince(input.since, now))));
   if (input.checked_at) parts.push(t.checked(age(secondsSince(input.checked_at, now))));
+  if (state === "unknown" && input.checked_at) parts.push(t.nextCheck(input.next_check_in - secondsSince(input.checked_at, now)));
   return html`
     <div class=${`input-status input-${state}`}>
       <span class="input-icon"><${Icon} name=${ICONS[state]} /></span>
