@@ -118,16 +118,6 @@ class Controls:
         outputs: list[dict[str, Any]] = live_input["outputs"]
         return outputs
 
-    def delivered_chat(self) -> list[str]:
-        """Ids of the chat messages that a live subscription got from the platform."""
-        state = self.http.get("/state").json()["twitch"]
-        return [
-            entry["native_id"]
-            for channel in state["delivered"].values()
-            for entry in channel
-            if entry["type"] == "channel.chat.message" and entry["delivered"]
-        ]
-
 
 @contextmanager
 def running(data: Path) -> Iterator[tuple[Run, Controls]]:
