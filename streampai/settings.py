@@ -341,8 +341,10 @@ class Settings:
     cloudflare: CloudflareSettings
     twitch: TwitchSettings
     telemetry: TelemetrySettings
-    # True when the platforms are simulated; every page says so. Set by the cli only.
+    # Set by the cli only: the platforms are simulated, every page says so, and this is
+    # where people find the controls of the simulation.
     simulated: bool = False
+    sandbox_url: str = ""
 
 
 SECTIONS: Mapping[str, type[Any]] = {
@@ -416,7 +418,9 @@ def _parse(field: "attrs.Attribute[Any]", text: str) -> Any:
         raise SettingsError(f"{name}={shown}: expected {exc}") from None
 
 
-def load_settings(environ: Mapping[str, str] | None = None, *, simulated: bool = False) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, simulated: bool = False, sandbox_url: str = ""
+) -> Settings:
     """The checked settings of ``environ`` (the process's by default). Raises SettingsError."""
     values, _ = _gather(os.environ if environ is None else environ)
     sections = {
@@ -430,7 +434,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, simulated: bool =
         )
         for name, section in SECTIONS.items()
     }
-    return Settings(**sections, simulated=simulated)
+    return Settings(**sections, simulated=simulated, sandbox_url=sandbox_url)
 
 
 def effective_settings(environ: Mapping[str, str] | None = None) -> list[EffectiveSetting]:

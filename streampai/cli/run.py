@@ -24,7 +24,7 @@ from ..telemetry.log import LogListener, configure_logging
 from ..telemetry.systemd import Notifier, feed_watchdog
 from .greeting import greeting
 from .options import environment, sandbox_environment
-from .sandbox_process import open_sandbox_process
+from .sandbox_process import control_url, open_sandbox_process
 
 if TYPE_CHECKING:
     from ..app import Application
@@ -107,7 +107,11 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.sandbox:
         environ = sandbox_environment(environ, args.base_port)
-    settings = load_settings(environ, simulated=args.sandbox)
+    settings = load_settings(
+        environ,
+        simulated=args.sandbox,
+        sandbox_url=f"{control_url(args.base_port)}/" if args.sandbox else "",
+    )
     configure_logging(settings.telemetry, sys.stderr)
 
     def opening(telemetry: Telemetry) -> "AbstractAsyncContextManager[Application]":

@@ -47,7 +47,7 @@ class SessionRoutes:
                 path="/api/me",
                 handler=self.me,
                 summary="Who is logged in, with the CSRF token of this log-in.",
-                answers={200: "`user`, `csrf` and `simulated`."},
+                answers={200: "`user`, `csrf`, `simulated` and `sandbox_url`."},
             ),
         )
 
@@ -85,5 +85,6 @@ class SessionRoutes:
                 "user": {"id": user.id, "name": user.name, "admin": user.admin},
                 "csrf": visit.session.csrf,
                 "simulated": self._services.settings.simulated,
+                "sandbox_url": self._services.settings.sandbox_url,
             }
         )
