@@ -79,13 +79,11 @@ async def test_a_monitor_that_crashes_over_and_over_leaves_the_show_alone(
         def broken(*_: Any) -> None:
             raise RuntimeError("a bug that stays")
 
+        monkeypatch.setattr(house_account(house, user), "source", broken)
         with watching(house, SupervisorReported, lambda e: "platform_monitor/" in e.child) as watch:
-            with monkeypatch.context() as patch:
-                patch.setattr(house_account(house, user), "source", broken)
-                say(house, "unheard")
-                house.sandbox.eventsub.cut("demo")
-                # Past its budget it waits for long; the rest of the tree goes on.
-                await watch.until(lambda event: event.what == "delayed")
+            house.sandbox.eventsub.cut("demo")
+            # Past its budget it waits for long; the rest of the tree goes on.
+            await watch.until(lambda event: event.what == "delayed")
         assert others(house, user) == before
         assert browser.state["state"] == "streaming"
         assert browser.state["interrupted"] == ""

@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from streampai import names
+from streampai.events import ChatMessageReceived, PlatformEvent
+from streampai.livestream.statistics import Statistics
 
 from ..browser import Browser
 from .stage import at, crash, hears, open_show, say, server, statuses, texts
@@ -117,3 +121,25 @@ async def test_a_browser_that_comes_during_the_crash_is_served(tmp_path: Path) -
             assert texts(second) == ["before"]
             await hears(house, browser, "after")
             await second.until(lambda: len(texts(second)) == 2)
+
+
+async def test_an_event_it_always_crashes_with_is_given_up_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = Statistics.add
+
+    def add(self: Statistics, event: PlatformEvent) -> bool:
+        if isinstance(event, ChatMessageReceived) and event.text == "poison":
+            raise RuntimeError("a bug")
+        return healthy(self, event)
+
+    async with open_show(tmp_path) as (house, browser):
+        manager = server(house, names.user_stream_manager(browser.user_id))
+        monkeypatch.setattr(Statistics, "add", add)
+        say(house, "good", "poison", "good as well")
+        await browser.until(lambda: len(texts(browser)) == 2)
+        assert texts(browser) == ["good", "good as well"]
+        (lost,) = [event for event in browser.lifecycle if event["type"] == "events_lost"]
+        assert (lost["platform"], lost["count"]) == ("twitch", 1)
+        assert server(house, names.user_stream_manager(browser.user_id)) is manager
+        assert browser.state["state"] == "streaming"
