@@ -140,7 +140,7 @@ class WebApp:
         await websocket.accept(
             subprotocol=JSON_SUBPROTOCOL if JSON_SUBPROTOCOL in offered else None
         )
-        if doorway.refused:
+        if doorway.ended:
             return
         wants_protobuf = PROTOBUF_SUBPROTOCOL in offered and JSON_SUBPROTOCOL not in offered
         if wants_protobuf or websocket.args.get("format") == "protobuf":

@@ -39,9 +39,10 @@ class Doorway:
             self._direct.prepare(self._max_message, overflowed)
 
     @property
-    def refused(self) -> bool:
-        """The server answered by itself, so there is no WebSocket; known after accepting."""
-        return self._refused or (self._direct is not None and self._direct.refused)
+    def ended(self) -> bool:
+        """There is no WebSocket, or none any more: Hypercorn refused the handshake by itself,
+        which is known after accepting, or the browser has left."""
+        return self._refused or (self._direct is not None and self._direct.ended)
 
     def refuse(self) -> None:
         self._refused = True
@@ -102,7 +103,7 @@ class Edge:
                 doorway.refuse()
 
         await self._app(scope, receive_all_but_messages, watched)
-        if doorway.refused:
+        if doorway.ended:
             doorway.socket.abort()
         elif accepted and not gone:
             await self._see_off(receive, doorway.socket)

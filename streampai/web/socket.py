@@ -128,8 +128,9 @@ class DirectSocket:
         self._stream.buffer = _InboundBuffer(max_message, overflowed)
 
     @property
-    def refused(self) -> bool:
-        """Hypercorn has already answered 400 (bytes came before the handshake was answered)."""
+    def ended(self) -> bool:
+        """Hypercorn is done with it: the connection has ended, or bytes came before the handshake
+        was answered, and were answered with 400."""
         return bool(self._stream.closed)
 
     async def send(self, messages: Sequence[bytes]) -> None:

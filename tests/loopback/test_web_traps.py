@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import h2.config
 import h2.connection
 import pytest
 import trio
-import trio.lowlevel
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 
 from streampai.telemetry.events import BrowserDisconnected
 from streampai.web import browser as browser_module
 from streampai.web import conversation, edge
-from streampai.web.connection import ServerConfig
+from streampai.web.connection import Connection, ServerConfig
 from tests.web.raw_socket import (
     BINARY,
     CLOSE,
@@ -204,6 +207,21 @@ async def test_a_flood_of_commands_is_ended(
     assert await goodbye(site) == (3013, "too many requests")
 
 
+async def test_a_browser_is_given_time_to_answer_our_close_frame(
+    site: Site, visitor: Visitor
+) -> None:
+    socket = await site.browser(visitor)
+    await socket.send(b"rubbish")
+    socket.answers_close = False
+    assert await socket.closed() == (3501, "bad request")
+    with trio.move_on_after(0.3) as waiting:
+        await socket.stream.receive_some()
+    assert waiting.cancelled_caught
+    await socket.send((3501).to_bytes(2, "big"), CLOSE)
+    with trio.fail_after(1):
+        assert await socket.stream.receive_some() == b""
+
+
 async def test_whoever_still_talks_can_read_why_the_connection_ended(
     site: Site, visitor: Visitor
 ) -> None:
@@ -360,6 +378,28 @@ async def test_bytes_behind_a_handshake_that_is_refused_do_no_harm(site: Site) -
                 break
     await still_serves(site)
     await eventually(lambda: not site.server.connections)
+
+
+async def test_a_handshake_that_is_answered_late_is_refused_as_well(site: Site) -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await trio.sleep(0.1)
+        await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        assert scope[edge.DOORWAY].ended
+
+    async def serve(stream: trio.SocketStream) -> None:
+        app = ASGIWrapper(edge.Edge(late, max_message=1_000))
+        config = ServerConfig(site.settings.web)
+        await Connection(app, config, WorkerContext(None), ConnectionState({}), stream).run()  # type: ignore[arg-type]
+
+    listeners = await site.nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+    port = listeners[0].socket.getsockname()[1]
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    await stream.send_all(handshake(port, {}) + b"x")
+    socket = RawSocket(stream)
+    assert b"400" in await socket.read_head()
+    with trio.fail_after(2):
+        assert await stream.receive_some() == b""
+    await stream.aclose()
 
 
 def http2(path: bytes) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from streampai.web import edge
 from tests.web.site import Site, Visitor, eventually, open_site
 
 
@@ -39,6 +40,13 @@ async def test_closing_tells_code_and_reason(site: Site, visitor: Visitor) -> No
     await socket.send(b"x" * 70_000)
     assert await socket.closed() == (1009, "")
     await eventually(lambda: not site.manager.present)
+
+
+async def test_a_browser_that_vanishes_is_not_waited_for(site: Site, visitor: Visitor) -> None:
+    socket = await site.browser(visitor)
+    await socket.stream.aclose()
+    with trio.fail_after(edge.CLOSE_HANDSHAKE - 0.1):
+        await eventually(lambda: not site.server.connections)
 
 
 async def test_a_mute_browser_is_dropped(site: Site, visitor: Visitor) -> None:

@@ -56,6 +56,7 @@ class RawSocket:
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
         self.answers_pings = True
+        self.answers_close = True
         self.frames = 0
         self.head = b""
         self._buffer = bytearray()
@@ -137,8 +138,9 @@ class RawSocket:
         opcode, payload = self._buffer[0] & 0x0F, bytes(self._buffer[start : start + size])
         del self._buffer[: start + size]
         if opcode == CLOSE:
-            with suppress(trio.BrokenResourceError):
-                await self.send(payload, CLOSE)
+            if self.answers_close:
+                with suppress(trio.BrokenResourceError):
+                    await self.send(payload, CLOSE)
             code = int.from_bytes(payload[:2], "big") if payload else 1005
             raise Closed(code, payload[2:].decode())
         return opcode, payload

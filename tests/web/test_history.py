@@ -117,6 +117,14 @@ async def test_a_stored_row_that_is_not_published_yet_is_left_to_come_live() -> 
     assert await topic.recover(5, topic.epoch) == [6, 7, 8, 9, 10]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_a_page_ends_with_what_is_published(reverse: bool) -> None:
+    topic = make(DURABLE, published=3, remembered=2, first_stored=1)
+    topic.stored.rows.append((4, b"4"))
+    rows = await topic.history.page(DURABLE, None, 10, reverse=reverse)
+    assert sorted(number for number, _ in rows) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(("gap", "recovered"), [(MAX_RECOVERED, True), (MAX_RECOVERED + 1, False)])
 async def test_a_long_gap_is_answered_with_a_snapshot_instead(gap: int, recovered: bool) -> None:
     topic = make(DURABLE, published=400, remembered=400, first_stored=1)
