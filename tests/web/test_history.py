@@ -117,11 +117,11 @@ async def test_a_stored_row_that_is_not_published_yet_is_left_to_come_live() -> 
     assert await topic.recover(5, topic.epoch) == [6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-async def test_a_page_ends_with_what_is_published(reverse: bool) -> None:
+@pytest.mark.parametrize(("since", "reverse"), [(None, False), (None, True), (5, True)])
+async def test_a_page_ends_with_what_is_published(since: int | None, reverse: bool) -> None:
     topic = make(DURABLE, published=3, remembered=2, first_stored=1)
     topic.stored.rows.append((4, b"4"))
-    rows = await topic.history.page(DURABLE, None, 10, reverse=reverse)
+    rows = await topic.history.page(DURABLE, since, 10, reverse=reverse)
     assert sorted(number for number, _ in rows) == [1, 2, 3]
 
 
