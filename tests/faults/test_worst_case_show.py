@@ -99,6 +99,8 @@ async def test_with_everything_going_wrong_no_event_is_lost_or_doubled_without_a
         API_CALL_TIMEOUT="500",
         EVENT_HISTORY_SIZE="10000",
         STREAMPAI_VIEWERS_INTERVAL="1000",
+        # The sandbox has Cloudflare's real limit, 1,200 calls in five minutes.
+        CLOUDFLARE_INPUT_POLL_INTERVAL=str(int(1_000 / PACE) + 50),
     ) as house:
         browser = await house.browser()
         async with browser.connected():
