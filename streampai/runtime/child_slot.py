@@ -28,19 +28,19 @@ class _Handshake:
     __slots__ = ("_child", "_slot")
 
     def __init__(self, slot: "ChildSlot", child: Child) -> None:
-        self._slot = slot
+        self._slot: ChildSlot | None = slot
         self._child: Child | None = child
 
     def started(self, value: object = None) -> None:
-        child = self._child
-        if child is None:
+        slot, child = self._slot, self._child
+        if slot is None or child is None:
             raise RuntimeError("called 'started' twice on the same task status")
         self.retire()
-        self._slot._came_up(child, value)
+        slot._came_up(child, value)
 
     def retire(self) -> None:
         # The frames of a failed child hold this, and its handle holds its error with the frames.
-        self._child = None
+        self._slot = self._child = None
 
 
 class ChildSlot:

@@ -187,8 +187,7 @@ class Supervision(Introspection):
         if self._stopping or (child.up and not _to_be_restarted(slot.spec, outcome)):
             slot.state = SlotState.STOPPED
             self._rest(slot)
-            if not self._stopping:
-                self._ended_for_good(slot)
+            self._ended_for_good(slot)
             return None
         pause = self._pause_before_restart(slot, child, outcome)
         if pause is None:

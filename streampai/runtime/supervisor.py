@@ -235,7 +235,7 @@ class Supervisor(Supervision):
         # A group half stopped would be no group.
         await self._stop_in_reverse([slot for slot in group if not slot.between_lives])
         for slot in group:
-            slot.owed = not slot.held
+            slot.owed = True
         return due
 
 

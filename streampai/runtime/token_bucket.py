@@ -92,8 +92,8 @@ class TokenBucket:
 
     def penalise(self, seconds: float) -> None:
         """Nobody passes for so long from now. A shorter penalty never ends a longer one."""
+        # Who sleeps already looks again when it wakes, so nobody need be told.
         self._blocked_until = max(self._blocked_until, trio.current_time() + seconds)
-        self._wake_first()
 
     async def _wait_for_turn(self, waiter: _Waiter) -> None:
         while True:

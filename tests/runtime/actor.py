@@ -117,6 +117,9 @@ async def running(supervisor: Any, *, stop: bool = True):
         if stop:
             run.scope.cancel()
         await run.ended.wait()
+        run.seen_through = True
+    # A stray cancellation would end the block, and with it the test, in silence.
+    assert run.seen_through
 
 
 class Run:
@@ -125,6 +128,7 @@ class Run:
         self.ended = trio.Event()
         self.ending: BaseException | None = None
         self.returned = False
+        self.seen_through = False
 
 
 async def settle() -> None:

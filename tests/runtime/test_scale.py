@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import suppress
 from functools import partial
 from time import process_time
 
@@ -17,11 +18,12 @@ from streampai.runtime import (
     Registry,
     Restart,
     Server,
+    StartFailed,
     Strategy,
 )
 from streampai.runtime.child_slot import ChildSlot
 
-from .actor import Actor, counts, running, settle, supervisor_of
+from .actor import Actor, Boom, counts, running, settle, supervisor_of
 
 
 class Argument:
@@ -48,24 +50,54 @@ async def test_what_a_temporary_child_was_started_with_is_not_kept(autojump_cloc
             assert gone() is None
 
 
-async def test_crashes_leave_no_cycles_for_the_collector(autojump_clock):
+async def crashes(a, supervisor):
+    a.crash()
+    await trio.sleep(10)
+
+
+async def failed_restarts(a, supervisor):
+    a.refuse = Boom()
+    a.crash()
+    await trio.sleep(3)
+    a.refuse = None
+    await trio.sleep(20)
+
+
+async def crash_at_once(*, task_status):
+    task_status.started()
+    raise Boom
+
+
+async def crash_before_it_is_up(*, task_status):
+    raise Boom
+
+
+async def ends_for_good(a, supervisor):
+    spec = ChildSpec(id="other", start=crash_at_once, restart=Restart.TEMPORARY)
+    await (await supervisor.start_child(spec)).wait()
+
+
+async def failed_starts(a, supervisor):
+    with suppress(StartFailed):
+        await supervisor.start_child(ChildSpec(id="other", start=crash_before_it_is_up))
+
+
+@pytest.mark.parametrize("what", [crashes, failed_restarts, ends_for_good, failed_starts])
+async def test_failures_leave_no_cycles_for_the_collector(autojump_clock, what):
     a = Actor("a")
     supervisor = supervisor_of(a.spec(), max_restarts=1000, max_seconds=1)
     async with running(supervisor):
-        for _ in range(3):
-            a.crash()
-            await trio.sleep(10)
+        await what(a, supervisor)
         gc.collect()
         gc.disable()
         try:
-            for _ in range(20):
-                a.crash()
-                await trio.sleep(10)
-            # Trio and the clock make none either, so whatever is found is ours.
-            assert gc.collect() < 20
+            for _ in range(10):
+                await what(a, supervisor)
+            found = gc.collect()
         finally:
             gc.enable()
-    assert a.ups == 24
+        # Not even one object for each.
+        assert found < 10
 
 
 async def test_after_many_lives_of_a_tree_everything_is_back_to_where_it_was(autojump_clock):

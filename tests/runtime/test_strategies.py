@@ -11,6 +11,7 @@ from streampai.runtime import (
     DynamicSupervisor,
     Registry,
     Restart,
+    StartFailed,
     Strategy,
     SupervisorFailed,
 )
@@ -167,6 +168,66 @@ async def test_one_that_dies_while_a_later_one_hangs_in_its_restart(autojump_clo
             a.crash()
             await trio.sleep(10)
             assert counts(supervisor) == [3, 3, 0, 3]
+
+
+async def test_a_group_restart_cuts_short_what_is_being_started_on_request(autojump_clock):
+    a, done, new = Actor("a"), Actor("done"), Actor("new")
+    supervisor = supervisor_of(
+        a.spec(), done.spec(restart=Restart.TRANSIENT), strategy=Strategy.ONE_FOR_ALL
+    )
+    async with running(supervisor), trio.open_nursery() as nursery:
+        failed = []
+
+        async def expect_failure(operation, argument):
+            with pytest.raises(StartFailed):
+                await operation(argument)
+            failed.append(operation)
+
+        done.end()
+        await settle()
+        done.hang = new.hang = True
+        nursery.start_soon(expect_failure, supervisor.restart_child, "done")
+        nursery.start_soon(expect_failure, supervisor.start_child, new.spec())
+        await settle()
+        done.hang = new.hang = False
+        a.crash()
+        await trio.sleep(10)
+        # Who asked has been told no, so nothing of it may come up behind its back.
+        assert len(failed) == 2
+        assert listed(supervisor) == {"a": "running", "done": "stopped"}
+        assert (done.starts, new.starts) == (2, 1)
+
+
+async def test_a_failure_is_not_held_up_by_a_start_that_hangs(autojump_clock):
+    a, b = Actor("a"), Actor("b")
+    b.hang = True
+    supervisor = supervisor_of(a.spec(), b.spec(), max_restarts=0)
+
+    async def crash_a():
+        await settle()
+        a.crash()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crash_a)
+            with pytest.raises(SupervisorFailed):
+                await supervisor.run()
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+async def test_nor_by_a_restart_that_hangs(autojump_clock, strategy):
+    a, b, c = Actor("a"), Actor("b"), Actor("c")
+    supervisor = supervisor_of(
+        a.spec(), b.spec(), c.spec(restart=Restart.TEMPORARY), strategy=strategy, max_restarts=1
+    )
+    async with running(supervisor, stop=False) as run:
+        b.hang = True
+        b.crash()
+        await trio.sleep(5)
+        a.crash()
+        await trio.sleep(1)
+        assert run.ended.is_set()
+    assert isinstance(run.ending, SupervisorFailed)
 
 
 async def test_a_child_stopped_on_request_stays_stopped_when_its_group_restarts(autojump_clock):

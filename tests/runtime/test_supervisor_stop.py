@@ -203,6 +203,25 @@ async def test_dynamic_children_stop_at_the_same_time(autojump_clock):
         assert [c.outcome.how for c in children] == ["shutdown", "shutdown", "abandoned"]
 
 
+async def test_each_dynamic_child_is_given_up_at_its_own_deadline(autojump_clock):
+    given_up = {}
+
+    def report(report):
+        if report.what == "abandoned":
+            given_up[report.child] = trio.current_time()
+
+    supervisor = DynamicSupervisor(name="top", report=report)
+    async with open_room(), running(supervisor) as run:
+        for name, grace in [("3", 3), ("patient", math.inf), ("1", 1), ("2", 2)]:
+            actor = Actor(name)
+            actor.linger = 50
+            await supervisor.start_child(actor.spec(shutdown=grace))
+        run.scope.cancel()
+        await run.ended.wait()
+        assert given_up == {"1": 1, "2": 2, "3": 3}
+        assert trio.current_time() == 50
+
+
 # X1: a child that swallows cancellation
 
 
