@@ -24,6 +24,8 @@ from .bus import Telemetry
 
 # syslog's numbers, which journald reads from the front of a line
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+# Ends of a task that nobody need look into: it was over, or it was asked to stop.
+_ORDERLY = ("", "normal", "shutdown")
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
 
 
@@ -245,7 +247,8 @@ class LogListener:
         self._damped(level, event, ("token", event.user_id, event.platform, event.outcome))
 
     def _supervisor(self, event: events.SupervisorReported) -> None:
-        if event.what == "started" or (event.what == "exited" and event.reason in ("", "normal")):
+        orderly = event.reason.partition(":")[0] in _ORDERLY
+        if event.what == "started" or (event.what == "exited" and orderly):
             self._line(logging.DEBUG, event)
         elif event.what in ("limit_reached", "abandoned"):
             self._damped(logging.ERROR, event, (event.supervisor, event.child, event.what))

@@ -194,6 +194,7 @@ class BrowserSession:
         services = self._services
         session = await self.find_session()
         if session is None:
+            self.refused("unauthorized", "connect")
             self.disconnect(3500)
             return False
         self.session = session

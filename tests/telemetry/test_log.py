@@ -170,7 +170,7 @@ def test_another_childs_crash_is_told_beside_a_crash_loop(telemetry, stream):
 
 
 def test_ordinary_starts_and_ends_of_children_are_no_lines(telemetry, stream):
-    for what, reason in (("started", ""), ("exited", "normal"), ("exited", "")):
+    for what, reason in (("started", ""), ("exited", "normal"), ("exited", "shutdown")):
         telemetry.emit(
             events.SupervisorReported(supervisor="s", child="c", what=what, reason=reason)
         )
