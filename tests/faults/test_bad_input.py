@@ -1,0 +1,360 @@
+"""What no honest browser sends: refused with its documented code, logged once, at no one's cost."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import trio
+
+from streampai.errors import ERROR_CODES
+from streampai.runtime import WebSocketClosed, open_websocket
+from streampai.telemetry.events import BrowserDisconnected, RequestRefused
+from streampai.telemetry.log import LogListener
+
+from ..browser import PATIENCE, Browser
+from ..house import House, open_house
+from .stage import watching
+
+# Planted in everything that is sent; nobody may find it in a log.
+SECRET = "planted-hunter2-planted"
+
+
+class Raw:
+    """A browser's WebSocket without any manners."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    async def send(self, text: str) -> None:
+        await self._socket.send(text)
+
+    async def ask(self, **request: Any) -> dict[str, Any]:
+        """The reply to a request; whatever is pushed before it is passed over."""
+        await self.send(orjson.dumps({"id": 77, **request}).decode())
+        with trio.fail_after(PATIENCE):
+            while True:
+                for line in (await self._socket.receive()).split("\n"):
+                    message: dict[str, Any] = orjson.loads(line)
+                    if message.get("id") == 77:
+                        return message
+
+    async def closed(self) -> tuple[int, str]:
+        with trio.fail_after(PATIENCE):
+            while True:
+                try:
+                    await self._socket.receive()
+                except WebSocketClosed as end:
+                    return end.code, end.reason
+
+
+@asynccontextmanager
+async def raw_socket(house: House, cookie: str) -> AsyncIterator[Raw]:
+    address = house.url.replace("http", "ws", 1) + "/connection/websocket"
+    headers = [("Origin", house.url)]
+    if cookie:
+        headers.append(("Cookie", cookie))
+    async with open_websocket(address, headers=headers, connect_timeout=PATIENCE) as socket:
+        yield Raw(socket)
+
+
+def cookie_of(browser: Browser) -> str:
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.http.cookies.jar)
+
+
+@asynccontextmanager
+async def open_scene(data: Path) -> AsyncIterator[tuple[House, Browser, Browser]]:
+    """Anna, who will misbehave, and Ben, who is on his page and must see nothing of it."""
+    async with open_house(data, users=("anna", "ben")) as house:
+        LogListener(house.app.services.telemetry)
+        anna, ben = await house.browser("anna"), await house.browser("ben")
+        async with ben.connected():
+            await ben.until(lambda: ben.state["input"]["state"] == "disconnected")
+            revisions = len(ben.lifecycle)
+            yield house, anna, ben
+            assert ben.closed is None
+            assert await ben.ask("rpc", stop("ben's own")) == {"data": {"accepted": "ben's own"}}
+            await ben.outcome("ben's own")
+            assert len(ben.lifecycle) == revisions + 1
+            assert {state["state"] for state in ben.topics[own_topic(ben)].data} <= {"offline"}
+
+
+def own_topic(browser: Browser) -> str:
+    return f"user_stream:{browser.user_id}"
+
+
+def stop(command_id: str) -> dict[str, Any]:
+    return {"method": "stop_stream", "data": {"id": command_id}}
+
+
+def check_log(caplog: pytest.LogCaptureFixture, *, refusals: int = 1) -> None:
+    """Each refusal is one line; no line has the secret in any of its fields."""
+    lines = [r for r in caplog.records if r.getMessage() == RequestRefused.name]
+    assert len(lines) == refusals
+    for record in caplog.records:
+        assert SECRET not in f"{record.getMessage()} {record.__dict__}"
+
+
+BIG = 70_000
+RPCS = {
+    "unknown-command": ({"method": SECRET, "data": {"id": "x"}}, 104),
+    "no-data": ({"method": "send_chat"}, "bad_request"),
+    "data-of-another-kind": ({"method": "send_chat", "data": [SECRET]}, "bad_request"),
+    "a-text-that-is-a-number": (
+        {"method": "send_chat", "data": {"id": SECRET, "text": 5}},
+        "bad_request",
+    ),
+    "platforms-that-are-a-text": (
+        {"method": "start_stream", "data": {"id": "x", "platforms": SECRET}},
+        "bad_request",
+    ),
+    "a-field-too-many": (
+        {"method": "stop_stream", "data": {"id": "x", "password": SECRET}},
+        "bad_request",
+    ),
+    "a-number-for-truth": (
+        {"method": "set_destination", "data": {"id": "x", "platform": "twitch", "enabled": 1}},
+        "bad_request",
+    ),
+    "an-id-without-end": ({"method": "stop_stream", "data": {"id": SECRET * 50}}, "bad_request"),
+    "an-unknown-platform": (
+        {"method": "set_destination", "data": {"id": "x", "platform": SECRET, "enabled": True}},
+        "unknown_platform",
+    ),
+    "at-the-wrong-time": (
+        {"method": "start_stream", "data": {"id": "x", "platforms": ["twitch"]}},
+        "encoder_not_connected",
+    ),
+    "a-method-of-another-kind": ({"method": 5, "data": {}}, 107),
+}
+
+
+@pytest.mark.parametrize(("request_", "code"), RPCS.values(), ids=RPCS.keys())
+async def test_a_bad_command_is_answered_with_its_code(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, request_: dict[str, Any], code: int | str
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with open_scene(tmp_path) as (house, anna, _), raw_socket(house, cookie_of(anna)) as raw:
+        await raw.ask(connect={})
+        # Until the input is known, why a start is refused would be another reason.
+        await until_known(house, anna)
+        with watching(house, RequestRefused) as watch:
+            reply = await raw.ask(rpc=request_)
+            number = code if isinstance(code, int) else ERROR_CODES[code].number
+            assert reply["error"]["code"] == number
+            # The conversation goes on.
+            assert "rpc" in await raw.ask(rpc=stop("fine"))
+        (refusal,) = watch.events
+        assert (refusal.user_id, refusal.where) == (anna.user_id, "websocket rpc")
+        assert refusal.code == str(code)
+        check_log(caplog)
+
+
+async def until_known(house: House, browser: Browser) -> None:
+    manager = house.app.manager.user(browser.user_id)
+    await manager.live_input.wait_value(lambda status: status.state.value == "disconnected")
+
+
+TOPICS = {
+    "somebody-else-s-state": ("user_stream:{other}", 103),
+    "somebody-else-s-events": ("platform:twitch:{other}", 103),
+    "somebody-else-s-lifecycle": ("stream_lifecycle:{other}", 103),
+    "nobody-s": ("user_stream:999", 103),
+    "of-no-kind": (SECRET, 102),
+    "another-spelling-of-one-s-own": ("user_stream:0{own}", 102),
+    "of-a-platform-that-is-none": ("platform:nowhere:{own}", 102),
+}
+
+
+@pytest.mark.parametrize(("topic", "code"), TOPICS.values(), ids=TOPICS.keys())
+async def test_a_foreign_topic_is_nobody_else_s_to_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, topic: str, code: int
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with (
+        open_scene(tmp_path) as (house, anna, ben),
+        raw_socket(house, cookie_of(anna)) as raw,
+    ):
+        await raw.ask(connect={})
+        channel = topic.format(own=anna.user_id, other=ben.user_id)
+        with watching(house, RequestRefused) as watch:
+            for request in ("subscribe", "history", "presence"):
+                reply = await raw.ask(**{request: {"channel": channel}})
+                assert reply["error"]["code"] == code
+        assert [event.code for event in watch.events] == [str(code)] * 3
+        check_log(caplog, refusals=3)
+
+
+async def test_nobody_publishes_but_the_daemon(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with open_scene(tmp_path) as (house, anna, _), raw_socket(house, cookie_of(anna)) as raw:
+        await raw.ask(connect={})
+        reply = await raw.ask(publish={"channel": own_topic(anna), "data": {"state": SECRET}})
+        assert reply["error"]["code"] == 103
+        check_log(caplog)
+
+
+FRAMES = {
+    "not-json": ("{" + SECRET, 3501, "bad_request"),
+    "not-an-object": (f'["{SECRET}"]', 3501, "bad_request"),
+    "two-requests-in-one": ('{"id":5,"rpc":{},"subscribe":{}}', 3501, "bad_request"),
+    "no-id": ('{"rpc":{"method":"stop_stream"}}', 3501, "bad_request"),
+    "an-id-that-is-a-text": (f'{{"id":"{SECRET}","rpc":{{}}}}', 3501, "bad_request"),
+    "a-request-nobody-knows": (f'{{"id":5,"{SECRET}":{{}}}}', 3501, "bad_request"),
+    "empty": ("", 3501, "bad_request"),
+    "a-second-connect": ('{"id":5,"connect":{}}', 3501, "bad_request"),
+    "a-subscription-to-nothing": ('{"id":5,"subscribe":{}}', 3501, "bad_request"),
+    "a-pong-out-of-turn": ("{}", 3501, "bad_request"),
+    "too-large": (f'{{"id":5,"rpc":{{"data":"{SECRET * (BIG // 20)}"}}}}', 1009, "too_large"),
+    "a-flood": ("\n".join(['{"id":5,"rpc":{}}'] * 300), 3013, "rate_limited"),
+}
+
+
+@pytest.mark.parametrize(("frame", "close", "code"), FRAMES.values(), ids=FRAMES.keys())
+async def test_a_bad_frame_ends_that_connection_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, frame: str, close: int, code: str
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with (
+        open_scene(tmp_path) as (house, anna, _),
+        raw_socket(house, cookie_of(anna)) as bystander,
+        raw_socket(house, cookie_of(anna)) as raw,
+    ):
+        # Another tab of the same person.
+        await bystander.ask(connect={})
+        await raw.ask(connect={})
+        with (
+            watching(house, RequestRefused) as watch,
+            watching(house, BrowserDisconnected) as ends,
+        ):
+            await raw.send(frame)
+            assert (await raw.closed())[0] == close
+            end = await ends.until()
+            assert end.code == close
+        assert [event.code for event in watch.events].count(code) == 1
+        if close != 3013:
+            assert len(watch.events) == 1
+            check_log(caplog)
+        assert "rpc" in await bystander.ask(rpc=stop("still here"))
+
+
+async def test_without_a_log_in_there_is_no_conversation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with open_scene(tmp_path) as (house, anna, _):
+        name = next(iter(anna.http.cookies.jar)).name
+        for cookie, token in (("", ""), (f"{name}={SECRET}", ""), ("", SECRET)):
+            async with raw_socket(house, cookie) as raw:
+                body = {"token": token} if token else {}
+                await raw.send(orjson.dumps({"id": 1, "connect": body}).decode())
+                assert await raw.closed() == (3500, "invalid token")
+        # A cookie that was good until its owner logged out; the open page goes too.
+        cookie = cookie_of(anna)
+        async with raw_socket(house, cookie) as raw:
+            await raw.ask(connect={})
+            assert (await anna.request("DELETE", "/api/session")).status_code < 300
+            assert (await raw.closed())[0] == 3500
+        async with raw_socket(house, cookie) as raw:
+            await raw.send('{"id":1,"connect":{}}')
+            assert (await raw.closed())[0] == 3500
+        check_log(caplog, refusals=4)
+
+
+async def test_a_page_of_another_site_gets_no_socket(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with open_scene(tmp_path) as (house, anna, _):
+        answer = await anna.http.get(
+            "/connection/websocket",
+            headers={
+                "Origin": f"https://{SECRET}.example",
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            },
+        )
+        assert answer.status_code == 403
+        check_log(caplog)
+
+
+HTTP = {
+    "not-json": ("POST", "/api/stream/start", {"content": "{" + SECRET}, 400, "bad_request"),
+    "a-form": ("POST", "/api/chat", {"data": {"text": SECRET}}, 400, "bad_request"),
+    "wrong-type": ("POST", "/api/chat", {"json": {"text": [SECRET]}}, 400, "bad_request"),
+    "unknown-field": (
+        "POST",
+        "/api/stream/start",
+        {"json": {"platforms": ["twitch"], "token": SECRET}},
+        400,
+        "bad_request",
+    ),
+    "too-large": ("POST", "/api/chat", {"content": SECRET * 100_000}, 413, "too_large"),
+    "nothing-there": ("GET", f"/api/{SECRET}", {}, 404, "not_found"),
+    "unknown-platform": (
+        "PUT",
+        f"/api/stream/destinations/{SECRET}",
+        {"json": {"enabled": True}},
+        404,
+        "unknown_platform",
+    ),
+    "without-the-key": ("POST", "/api/publish", {"json": {"data": SECRET}}, 401, "unauthorized"),
+    "not-an-admin": ("GET", "/api/tree", {}, 403, "forbidden"),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "code"), HTTP.values(), ids=HTTP.keys()
+)
+async def test_a_bad_request_is_answered_with_its_code(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    options: dict[str, Any],
+    status: int,
+    code: str,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with open_scene(tmp_path) as (house, anna, _):
+        with watching(house, RequestRefused) as watch:
+            answer = await send(anna, method, path, options)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        (refusal,) = watch.events
+        assert refusal.code == code
+        check_log(caplog)
+
+
+async def send(browser: Browser, method: str, path: str, options: dict[str, Any]) -> Any:
+    headers = {"Origin": browser.url}
+    if "content" in options:
+        headers["Content-Type"] = "application/json"
+    return await browser.http.request(method, path, headers=headers, **options)
+
+
+async def test_a_request_in_a_stranger_s_name_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="streampai")
+    async with open_scene(tmp_path) as (house, anna, _):
+        forged = await anna.http.post(
+            "/api/stream/stop", json={}, headers={"Origin": f"https://{SECRET}.example"}
+        )
+        assert (forged.status_code, forged.json()["error"]["code"]) == (403, "bad_origin")
+        unsigned = await anna.http.post("/api/stream/stop", json={})
+        assert (unsigned.status_code, unsigned.json()["error"]["code"]) == (403, "forbidden")
+        stranger = await house.stranger()
+        name = next(iter(anna.http.cookies.jar)).name
+        stranger.http.cookies.set(name, SECRET)
+        unknown = await stranger.request("POST", "/api/stream/stop", json={})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "unauthorized")
+        wrong = await stranger.log_in("anna", SECRET)
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "invalid_credentials")
+        check_log(caplog, refusals=4)
