@@ -39,6 +39,9 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     "too_many_users": ErrorCode(428, 503, "This server is full (MAX_CONCURRENT_USERS)."),
     "rate_limited": ErrorCode(429, 429, "Too many requests; wait as long as told."),
     "webrtc_not_supported": ErrorCode(430, 409, "Cloudflare cannot forward a WHIP broadcast."),
+    "encoder_connected": ErrorCode(
+        418, 409, "Stop sending first: a new key cuts off whoever sends with the old one."
+    ),
     "unknown_platform": ErrorCode(431, 404, "There is no platform of that name."),
     "text_too_long": ErrorCode(432, 422, "The text is longer than the platform accepts."),
     "not_supported": ErrorCode(433, 422, "The platform has no public way to do this."),

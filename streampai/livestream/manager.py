@@ -265,7 +265,7 @@ class LivestreamManager:
             if not isinstance(found, UserStreamManager):
                 by_state["restarting"] = by_state.get("restarting", 0) + 1
                 continue
-            state = found.status.value.value
+            state = found.stream_status.value
             by_state[state] = by_state.get(state, 0) + 1
             for destination in found.destinations.values():
                 if destination.monitor != "stopped":

@@ -34,6 +34,17 @@ class Commands:
 
         return await self._database.write(insert)
 
+    async def withdraw(self, command_id: str, user_id: int) -> None:
+        """It was refused after all: the id is new again."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "DELETE FROM commands WHERE user_id = ? AND id = ? AND outcome IS NULL",
+                (user_id, command_id),
+            )
+
+        await self._database.write(delete)
+
     async def seen(self, command_id: str, user_id: int) -> bool:
         """Whether this id has been accepted before."""
         row = await self._database.read(
