@@ -140,7 +140,7 @@ async def test_a_bad_command_is_answered_with_its_code(
     async with open_scene(tmp_path) as (house, anna, _), raw_socket(house, cookie_of(anna)) as raw:
         await raw.ask(connect={})
         # Until the input is known, why a start is refused would be another reason.
-        await until_known(house, anna)
+        await until_known(anna)
         with watching(house, RequestRefused) as watch:
             reply = await raw.ask(rpc=request_)
             number = code if isinstance(code, int) else ERROR_CODES[code].number
@@ -153,9 +153,9 @@ async def test_a_bad_command_is_answered_with_its_code(
         check_log(caplog)
 
 
-async def until_known(house: House, browser: Browser) -> None:
-    manager = house.app.manager.user(browser.user_id)
-    await manager.live_input.wait_value(lambda status: status.state.value == "disconnected")
+async def until_known(browser: Browser) -> None:
+    async with browser.connected(own_topic(browser)):
+        await browser.until(lambda: browser.state["input"]["state"] == "disconnected")
 
 
 TOPICS = {

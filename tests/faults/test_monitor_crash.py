@@ -7,6 +7,7 @@ import pytest
 
 from streampai import names
 from streampai.platforms.monitor import PlatformMonitor
+from streampai.platforms.twitch.account import TwitchAccount
 from streampai.telemetry.events import SupervisorReported
 
 from ..house import House
@@ -37,11 +38,10 @@ async def test_a_monitor_that_crashes_connects_again_and_counts_nothing_twice(
         monitor = server(house, names.platform_monitor(user, "twitch"))
         before = others(house, user)
         (output,) = await house.outputs()
-        account = house_account(house, user)
         mark = at(browser)
         with watching(house, SupervisorReported, lambda e: "platform_monitor/" in e.child) as watch:
             if where == "viewers":
-                fail_once(monkeypatch, account, "viewers")
+                fail_once(monkeypatch, TwitchAccount, "viewers")
             else:
                 # The connection is fine and what it says breaks the reader.
                 fail_once(monkeypatch, PlatformMonitor, "_read")
@@ -64,7 +64,7 @@ async def test_a_crash_names_what_it_made_the_monitor_miss(
 ) -> None:
     async with open_show(tmp_path) as (house, browser):
         mark = at(browser)
-        fail_once(monkeypatch, house_account(house, browser.user_id), "viewers")
+        fail_once(monkeypatch, TwitchAccount, "viewers")
         connected = await reconnected(browser, mark)
         assert connected["missed_from"] < connected["missed_until"]
 
@@ -79,7 +79,7 @@ async def test_a_monitor_that_crashes_over_and_over_leaves_the_show_alone(
         def broken(*_: Any) -> None:
             raise RuntimeError("a bug that stays")
 
-        monkeypatch.setattr(house_account(house, user), "source", broken)
+        monkeypatch.setattr(TwitchAccount, "source", broken)
         with watching(house, SupervisorReported, lambda e: "platform_monitor/" in e.child) as watch:
             house.sandbox.eventsub.cut("demo")
             # Past its budget it waits for long; the rest of the tree goes on.
@@ -89,7 +89,3 @@ async def test_a_monitor_that_crashes_over_and_over_leaves_the_show_alone(
         assert browser.state["interrupted"] == ""
         await browser.done("stop_stream")
         assert await house.outputs() == []
-
-
-def house_account(house: House, user_id: int) -> Any:
-    return server(house, names.user_stream_manager(user_id)).accounts.get("twitch")
