@@ -419,6 +419,19 @@ async def test_nobody_is_given_up_because_another_ended_at_its_deadline(autojump
     assert supervisor.statistics().abandoned == 0
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+async def test_nor_because_another_ended_in_the_pass_of_its_deadline(autojump_clock, dynamic):
+    # Which of the two is scheduled first is left to chance, hence the rounds.
+    for _ in range(12):
+        a, late = Actor("a"), Actor("late")
+        a.linger, late.linger = 1.5, 1
+        supervisor = DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
+        async with open_room(), running(supervisor):
+            innocent = await supervisor.start_child(a.spec(shutdown=5))
+            await supervisor.start_child(late.spec(shutdown=1))
+        assert innocent.outcome.how == "shutdown"
+
+
 async def test_a_fatal_end_of_a_zombie_reaches_the_root_through_its_room(autojump_clock):
     async def start(*, task_status):
         task_status.started()
