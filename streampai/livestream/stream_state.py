@@ -11,7 +11,6 @@ not yet published are published then, what was counted is not counted again,
 and callers whose call was lost repeat it and are recognised by the event's id.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -32,15 +31,15 @@ from ..events import (
     PlatformStreamStarted,
     ViewersCounted,
     decode_event,
-    encode_event,
     event_type,
 )
 from ..platforms.platform import Now
 from ..runtime import Backoff, Envelope, PubSub, Registry, Server
 from ..settings import LivestreamSettings
-from ..storage import EventRow, Storage
+from ..storage import Storage
 from ..telemetry import Telemetry
 from ..telemetry.events import PlatformEventDropped, PlatformEventProcessed, StreamStateChanged
+from .journal import CATCH_UP_PAGE, Journal
 from .snapshot import StreamSnapshot, encode_input
 from .statistics import Statistics
 from .transitions import StreamStatus
@@ -48,7 +47,6 @@ from .transitions import StreamStatus
 # Statistics are stored with an event batch at most this often; a restart counts
 # the events that came after them again, a few thousand at the very most.
 STATISTICS_STORE_INTERVAL = 30.0
-CATCH_UP_PAGE = 1_000
 
 
 @attrs.frozen(kw_only=True)
@@ -126,13 +124,14 @@ class StreamStateServer(Server):
             since=now(),
             simulated=simulated,
         )
-        self._platform_topics = {
-            platform: names.platform_topic(platform, user_id) for platform in platforms
-        }
-        self._lifecycle_topic = names.stream_lifecycle_topic(user_id)
-        self._tops: dict[str, int] = {}
-        self._sequence = 0
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._journal = Journal(
+            user_id=user_id,
+            platforms=platforms,
+            storage=storage,
+            pubsub=pubsub,
+            history_size=settings.event_history_size,
+            dedupe_window=settings.dedupe_window,
+        )
         self._statistics = Statistics()
         self._statistics_stored_at = trio.current_time()
         self._statistics_published_at = -float("inf")
@@ -207,8 +206,7 @@ class StreamStateServer(Server):
 
     async def init(self) -> None:
         snapshot = self._snapshot
-        for topic in (*self._platform_topics.values(), self._lifecycle_topic):
-            await self._continue_topic(topic)
+        await self._journal.load()
         for topic in (
             names.user_stream_topic(self._user_id),
             names.statistics_topic(self._user_id),
@@ -217,11 +215,6 @@ class StreamStateServer(Server):
             if topic not in self._pubsub.topics():
                 # Every publication is whole, so the newest is history enough.
                 self._pubsub.open_topic(topic, history_size=1)
-        self._sequence = await self._storage.events.last_sequence(self._user_id)
-        for known in await self._storage.events.recent_ids(
-            self._user_id, self._settings.dedupe_window
-        ):
-            self._seen[known] = None
         session = await self._storage.streams.open_session(self._user_id)
         if session is not None:
             snapshot.session_id, snapshot.started_at = session.id, session.started_at
@@ -234,20 +227,6 @@ class StreamStateServer(Server):
         self._publish_snapshot()
         self._publish_input()
         self._up.value = self
-
-    async def _continue_topic(self, topic: str) -> None:
-        """Take up a stored topic's life: its epoch, its numbers, its last publications."""
-        events = self._storage.events
-        epoch, top = await events.position(topic)
-        self._tops[topic] = top
-        if topic in self._pubsub.topics() and self._pubsub.position(topic).epoch == epoch:
-            # A predecessor may have stored what it could not publish any more.
-            while (published := self._pubsub.position(topic).offset) < top:
-                for _, payload in await events.tail(topic, after=published, limit=CATCH_UP_PAGE):
-                    self._pubsub.publish(topic, payload)
-            return
-        recent = await events.last(topic, self._settings.event_history_size)
-        self._pubsub.open_topic(topic, epoch=epoch, offset=top, publications=recent)
 
     def _continue_snapshot(self) -> None:
         """The state is the one that a predecessor has shown: so are its beginning and reason."""
@@ -288,19 +267,19 @@ class StreamStateServer(Server):
                 self._up.value = None
 
     async def handle_batch(self, messages: Sequence[Envelope]) -> None:
-        rows: list[EventRow] = []
+        processed: list[PlatformEvent] = []
         counted = self._statistics, self._statistics.revision
         changed = input_changed = False
         for envelope in messages:
             match envelope.message:
                 case Record(events=events):
                     for event in events:
-                        changed |= self._record(event, rows)
+                        changed |= self._record(event, processed)
                 case Tell(events=told):
-                    self._append(told, rows)
+                    self._enter_all(told)
                 case Enter() as enter:
                     self._enter(enter)
-                    self._append(enter.events, rows)
+                    self._enter_all(enter.events)
                     changed = True
                 case Show() as show:
                     changed |= self._show(show)
@@ -309,10 +288,9 @@ class StreamStateServer(Server):
                     changed = input_changed = True
                 case other:
                     raise TypeError(f"stream_state does not know {type(other).__name__}")
-        if rows:
-            await self._store(rows)
-            for row in rows:
-                self._pubsub.publish(row.topic, row.payload)
+        if self._journal.pending:
+            await self._store()
+            self._journal.publish()
         if counted != (self._statistics, self._statistics.revision):
             self._statistics_wake.set()
         if changed:
@@ -322,10 +300,16 @@ class StreamStateServer(Server):
             self._publish_input()
         for envelope in messages:
             envelope.reply(None)
+        for event in processed:
+            self._tell_processed(event)
 
-    def _record(self, event: PlatformEvent, rows: list[EventRow]) -> bool:
+    def _enter_all(self, events: Collection[LifecycleEvent]) -> None:
+        for event in events:
+            self._journal.enter(event)
+
+    def _record(self, event: PlatformEvent, processed: list[PlatformEvent]) -> bool:
         """Count one event unless its id is known; True when the snapshot changed."""
-        if not self._is_new(event.id):
+        if not self._journal.enter(event):
             self._telemetry.emit(
                 PlatformEventDropped(
                     user_id=self._user_id, platform=event.platform, reason="duplicate"
@@ -333,7 +317,10 @@ class StreamStateServer(Server):
             )
             return False
         self._statistics.add(event)
-        self._row(self._platform_topics[event.platform], event, rows)
+        processed.append(event)
+        return self._reflect(event)
+
+    def _tell_processed(self, event: PlatformEvent) -> None:
         now = self._now()
         self._telemetry.emit(
             PlatformEventProcessed(
@@ -343,15 +330,6 @@ class StreamStateServer(Server):
                 latency=max(0.0, (now - event.received_at).total_seconds()),
             )
         )
-        return self._reflect(event)
-
-    def _is_new(self, event_id: str) -> bool:
-        if event_id in self._seen:
-            return False
-        self._seen[event_id] = None
-        if len(self._seen) > self._settings.dedupe_window:
-            self._seen.popitem(last=False)
-        return True
 
     def _reflect(self, event: PlatformEvent) -> bool:
         """What an event says about its destination; True when that is new."""
@@ -373,26 +351,6 @@ class StreamStateServer(Server):
             case ViewersCounted():
                 destination.live = True
         return destination != before
-
-    def _append(self, events: Collection[LifecycleEvent], rows: list[EventRow]) -> None:
-        for event in events:
-            if self._is_new(event.id):
-                self._row(self._lifecycle_topic, event, rows)
-
-    def _row(self, topic: str, event: PlatformEvent | LifecycleEvent, rows: list[EventRow]) -> None:
-        self._sequence += 1
-        self._tops[topic] += 1
-        rows.append(
-            EventRow(
-                topic=topic,
-                offset=self._tops[topic],
-                sequence=self._sequence,
-                event_id=event.id,
-                kind=event_type(event),
-                occurred_at=event.occurred_at,
-                payload=encode_event(event, sequence=self._sequence),
-            )
-        )
 
     def _enter(self, enter: Enter) -> None:
         snapshot, now = self._snapshot, self._now()
@@ -428,22 +386,20 @@ class StreamStateServer(Server):
                     changed = True
         return changed
 
-    async def _store(self, rows: Sequence[EventRow]) -> None:
-        """Make rows durable. While the store refuses, callers wait and the page is told."""
+    async def _store(self) -> None:
+        """Make what was entered durable. While the store refuses, callers wait and the page is told."""
         statistics = None
         session_id = self._snapshot.session_id
         if (
             session_id is not None
             and trio.current_time() - self._statistics_stored_at > STATISTICS_STORE_INTERVAL
         ):
-            statistics = self._statistics.dump(self._sequence)
+            statistics = self._statistics.dump(self._journal.sequence)
             self._statistics_stored_at = trio.current_time()
         backoff = Backoff(0.1, 5.0)
         while True:
             try:
-                await self._storage.events.append(
-                    self._user_id, session_id, rows, statistics=statistics
-                )
+                await self._journal.store(session_id, statistics)
             except StorageUnavailable as exc:
                 self._interrupt(f"Events wait: {exc.message}")
                 await trio.sleep(backoff.next())
