@@ -7,6 +7,7 @@ systemd_notifier     READY, STATUS, WATCHDOG; measures the loop's lag
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..errors import StorageUnavailable
+from ..runtime import open_room
 from ..settings import load_settings
 from ..telemetry import Telemetry
 from ..telemetry.log import LogListener, configure_logging
@@ -72,6 +74,15 @@ async def _attend(
         nursery.cancel_scope.cancel()
 
 
+def _leave_zombies(room: trio.Nursery) -> None:
+    """Everything has stopped in order, but for tasks that refuse to: no longer wait for those."""
+    if room.child_tasks:
+        stubborn = ", ".join(task.name for task in room.child_tasks)
+        logging.getLogger("streampai").error("left without its end: %s", stubborn)
+        logging.shutdown()
+        os._exit(1)
+
+
 async def run_daemon(
     opening: Opening,
     *,
@@ -94,10 +105,12 @@ async def run_daemon(
                     _obey_signals, stop=stop, serving=serving, scope=scope, notifier=notifier
                 )
                 nursery.start_soon(obey, signals, name="signals")
-                async with beside, opening(telemetry) as app:
-                    await when_serving(app)
-                    serving.set()
-                    await _attend(app, notifier, telemetry, stop)
+                async with open_room() as room:
+                    async with beside, opening(telemetry) as app:
+                        await when_serving(app)
+                        serving.set()
+                        await _attend(app, notifier, telemetry, stop)
+                    _leave_zombies(room)
             nursery.cancel_scope.cancel()
 
 

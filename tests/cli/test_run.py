@@ -149,7 +149,8 @@ async def test_what_fails_while_opening_is_raised(daemon):
         raise SettingsError("The port is taken.")
 
     daemon.open = open
-    with pytest.RaisesGroup(pytest.RaisesExc(SettingsError, match="The port is taken")):
+    taken = pytest.RaisesExc(SettingsError, match="The port is taken")
+    with pytest.RaisesGroup(taken, flatten_subgroups=True):
         await daemon.run()
     assert daemon.heard() == []
 
