@@ -19,6 +19,8 @@ from .accounts import UserAccounts
 
 Receipts = dict[str, dict[str, Any]]
 
+SEND_CHAT = "send_chat"
+
 
 class Outgoing:
     def __init__(
@@ -33,6 +35,13 @@ class Outgoing:
         self._accounts = accounts
         self._storage = storage
         self._limits = limits
+
+    async def abandon_unfinished(self) -> None:
+        """Close the intents of a former life: whether those messages went out is not known."""
+        intents = self._storage.intents
+        for intent in await intents.open_for(self._user_id):
+            if intent.kind == SEND_CHAT:
+                await intents.finish(intent.id, "abandoned", {})
 
     def check_chat(self, command: SendChat) -> None:
         """Raises CommandRefused when nothing could be sent as asked."""
@@ -57,7 +66,7 @@ class Outgoing:
         async def send(platform: str) -> dict[str, Any]:
             intents = self._storage.intents
             intent = await intents.begin(
-                self._user_id, "send_chat", f"{command.id}:{platform}", {"platform": platform}
+                self._user_id, SEND_CHAT, f"{command.id}:{platform}", {"platform": platform}
             )
             try:
                 sent = await self._accounts.get(platform).send_chat(command.text)

@@ -207,6 +207,7 @@ class UserStreamManager(Server):
                 **self._account_fields(name),
             )
         await self._show.load()
+        await self._outgoing.abandon_unfinished()
 
     async def _follow_input(self) -> None:
         """Every change of the input: shown, and followed between offline and ready."""
