@@ -28,7 +28,15 @@ from .cloudflare import CloudflareClient
 from .livestream import LivestreamManager, Services
 from .platforms import PLATFORMS
 from .platforms.platform import Now, Platform, PlatformContext
-from .runtime import PubSub, Registry, collect_garbage_forever, utc_now
+from .runtime import (
+    ChildSpec,
+    ChildType,
+    PubSub,
+    Registry,
+    Supervisor,
+    collect_garbage_forever,
+    utc_now,
+)
 from .settings import Secret, Settings
 from .storage import Storage, open_storage
 from .telemetry import Telemetry
@@ -111,7 +119,7 @@ async def open_application(
         async with trio.open_nursery() as users:
             collect = partial(collect_garbage_forever, interval=FULL_COLLECTION)
             users.start_soon(collect, name="garbage_collector")
-            await users.start(manager.run, name="livestream_manager")
+            await users.start(_root(manager).run, name="root")
             async with trio.open_nursery() as front:
                 urls = await front.start(web.run, name="web")
                 yield Application(
@@ -125,6 +133,13 @@ async def open_application(
                 )
                 front.cancel_scope.cancel()
             users.cancel_scope.cancel()
+
+
+def _root(manager: LivestreamManager) -> Supervisor:
+    """Gives the users' trees their room; a livestream manager that fails takes the daemon
+    along, and whoever runs the daemon starts it afresh."""
+    child = ChildSpec(id="livestream_manager", start=manager.run, type=ChildType.SUPERVISOR)
+    return Supervisor([child], name="root", max_restarts=0)
 
 
 def _health(manager: LivestreamManager, storage: Storage) -> Mapping[str, Any]:
