@@ -4,6 +4,7 @@ The tokens live here, in the user's own tasks; storage has them encrypted.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -12,7 +13,7 @@ from .. import names
 from ..errors import CommandRefused, ReloginNeeded
 from ..platforms.platform import Account, Tokens
 from ..platforms.tokens import AccountTokens
-from ..runtime import ChildSpec, DynamicSupervisor
+from ..runtime import ChildSpec, DynamicSupervisor, NotFound
 from ..storage import StoredAccount
 from .services import Report, Services
 
@@ -77,8 +78,7 @@ class UserAccounts:
             self._stored.pop(platform, None)
             self._tokens.pop(platform, None)
             self._accounts.pop(platform, None)
-            if self._refreshers is not None:
-                await self._refreshers.terminate_child(platform)
+            await self._stop_refresher(platform)
         elif (
             platform in self._tokens
             and stored.identity.platform_user_id == self._stored[platform].identity.platform_user_id
@@ -86,9 +86,9 @@ class UserAccounts:
             self._stored[platform] = stored
             self._tokens[platform].replace(stored.tokens)
         else:
+            await self._stop_refresher(platform)
             self._bind(stored)
             if self._refreshers is not None:
-                await self._refreshers.terminate_child(platform)
                 await self._start_refresher(self._refreshers, platform)
         await self._changed(platform)
 
@@ -147,6 +147,11 @@ class UserAccounts:
                 await trio.sleep_forever()
             finally:
                 self._refreshers = None
+
+    async def _stop_refresher(self, platform: str) -> None:
+        if self._refreshers is not None:
+            with suppress(NotFound):
+                await self._refreshers.terminate_child(platform)
 
     async def _start_refresher(self, supervisor: DynamicSupervisor, platform: str) -> None:
         await supervisor.start_child(

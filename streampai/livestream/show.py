@@ -310,6 +310,19 @@ class Show:
                 platform, monitor="stopped", monitor_reason="", retry_at=None, live=None
             )
 
+    async def follow_account(self, platform: str) -> None:
+        """An account came, went or was connected anew: its monitor follows, the output stays."""
+        if platform not in self._wishes.monitors:
+            return
+        if platform not in self._accounts.stored:
+            await self._stop_monitors([platform])
+        elif self._tree.watched_account(platform) is self._accounts.account(platform):
+            if (monitor := self._tree.monitor(platform)) is not None:
+                monitor.account_changed()
+        else:
+            await self._stop_monitors([platform])
+            await self._start_monitor(platform)
+
     # --- stop ----------------------------------------------------------------------------------
 
     async def stop_stream(self, reason: str) -> dict[str, Any]:

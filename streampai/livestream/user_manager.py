@@ -218,8 +218,7 @@ class UserStreamManager(Server):
 
     async def _account_changed(self, platform: str) -> None:
         await self._state.show_destination(platform, **self._account_fields(platform))
-        if (monitor := self._tree.monitor(platform)) is not None:
-            monitor.account_changed()
+        await self._show.follow_account(platform)
 
     def _account_fields(self, platform: str) -> dict[str, Any]:
         """An account's part of its destination."""

@@ -23,6 +23,7 @@ from ..cloudflare import (
 )
 from ..errors import CommandRefused
 from ..platforms.monitor import PlatformMonitor
+from ..platforms.platform import Account
 from ..runtime import Backoff, ChildSpec, ChildType, CircuitBreaker, Supervisor
 from ..storage import User
 from ..telemetry.events import BreakerChanged, MonitorStarted
@@ -62,6 +63,7 @@ class UserTree:
         self._report = report
         self._input: CloudflareInputMonitor | None = None
         self._breakers: dict[str, CircuitBreaker] = {}
+        self._watched: dict[str, Account] = {}
         self.listening = Listening(user_id=user.id, storage=services.storage)
 
     def supervisor(self) -> Supervisor:
@@ -115,6 +117,10 @@ class UserTree:
     def monitor(self, platform: str) -> PlatformMonitor | None:
         found = self._services.registry.lookup(names.platform_monitor(self._user.id, platform))
         return found if isinstance(found, PlatformMonitor) else None
+
+    def watched_account(self, platform: str) -> Account | None:
+        """Whose events the platform's monitor brings."""
+        return self._watched.get(platform)
 
     def check_input_soon(self) -> None:
         """There is a reason to believe that the encoder came or went."""
@@ -217,10 +223,11 @@ class UserTree:
     def _make_monitor(self, platform: str) -> PlatformMonitor:
         services = self._services
         services.telemetry.emit(MonitorStarted(user_id=self._user.id, platform=platform))
+        account = self._watched[platform] = self._accounts.account(platform)
         monitor = PlatformMonitor(
             user_id=self._user.id,
             platform=platform,
-            account=self._accounts.account(platform),
+            account=account,
             emit=self._state.emit,
             registry=services.registry,
             settings=services.settings.platforms,
