@@ -39,6 +39,8 @@ reported; see ``room`` for where its task then lives, and for the root.
 **Asking.** ``which_children()``, ``count_children()``, ``child()``,
 ``child_spec()`` and ``statistics()`` are plain calls that answer at any time.
 A ``Child`` is one generation: a stale one never addresses a successor.
+``tree()`` tells of a supervisor and all beneath it, as data: states, ages,
+restarts, budgets and how much of them is spent, mailboxes.
 
 The other modules have their own synopses: ``server``, ``registry``,
 ``pubsub``, ``mailbox``, ``backoff``, ``breaker``, ``token_bucket``,
@@ -47,7 +49,7 @@ The other modules have their own synopses: ``server``, ``registry``,
 
 from .backoff import Backoff
 from .breaker import BreakerState, CircuitBreaker
-from .child import Child, Outcome, current_child
+from .child import Child, Outcome, current_child, supervised_child
 from .child_spec import IGNORE, AutoShutdown, ChildSpec, ChildType, Restart, Strategy
 from .clock import utc_now
 from .dynamic_supervisor import DynamicSupervisor
@@ -77,6 +79,7 @@ from .registry import Registry, RegistryChange
 from .report import ChildCounts, ChildInfo, SupervisorReport, SupervisorStatistics
 from .room import open_room
 from .server import Envelope, Server
+from .supervision_tree import Budget, ChildNode, SupervisorNode
 from .supervisor import Supervisor
 from .token_bucket import TokenBucket
 from .websocket import WebSocketClient, WebSocketClosed, WebSocketFailed, open_websocket
@@ -89,12 +92,14 @@ __all__ = [
     "AutoShutdown",
     "Backoff",
     "BreakerState",
+    "Budget",
     "CallTimeout",
     "CallsItself",
     "Child",
     "ChildCounts",
     "ChildError",
     "ChildInfo",
+    "ChildNode",
     "ChildSpec",
     "ChildType",
     "CircuitBreaker",
@@ -125,6 +130,7 @@ __all__ = [
     "Subscription",
     "Supervisor",
     "SupervisorFailed",
+    "SupervisorNode",
     "SupervisorReport",
     "SupervisorStatistics",
     "TokenBucket",
@@ -135,6 +141,7 @@ __all__ = [
     "current_child",
     "open_room",
     "open_websocket",
+    "supervised_child",
     "tame_garbage_collector",
     "utc_now",
 ]

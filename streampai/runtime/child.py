@@ -73,10 +73,12 @@ class Child:
         "_scope",
         "_up",
         "asked",
+        "born",
         "generation",
         "id",
         "name",
         "outcome",
+        "supervisors",
         "up",
         "value",
     )
@@ -86,6 +88,10 @@ class Child:
         self.id = id
         self.name = name
         self.generation = generation
+        # On Trio's clock.
+        self.born = trio.current_time()
+        # Those that run inside it, so that a tree can be told from its root.
+        self.supervisors: tuple[Any, ...] = ()
         self.value: Any = None
         self.outcome: Outcome | None = None
         # Whether it has said that it started, and whether it was asked to stop.
@@ -153,6 +159,11 @@ _current_child: ContextVar[Child | None] = ContextVar("current_child", default=N
 def current_child() -> Child | None:
     """The supervised child in whose task, or a task of whose, this is called; or None."""
     return _current_child.get()
+
+
+def supervised_child(task: trio.lowlevel.Task) -> Child | None:
+    """The child that ``task`` is, or belongs to; of a task between two lives, the last one."""
+    return task.context.get(_current_child)
 
 
 def enter_child(child: Child) -> None:

@@ -52,7 +52,9 @@ class ChildSlot:
         "_pause",
         "backoff",
         "child",
+        "delays",
         "due",
+        "fault",
         "generation",
         "held",
         "known",
@@ -77,8 +79,12 @@ class ChildSlot:
         self.backoff: Backoff | None = None
         self.last_restart = -math.inf
         self.limit: RestartLimit | None = None
-        # When the next start of a group may be; a keeper's own pause is in _pause.
+        # When the next start may be.
         self.due = 0.0
+        # What the last life ended with that was not the last, and how often
+        # such an end used up the budget and the next life had to wait.
+        self.fault = ""
+        self.delays = 0
         self._owner = owner
         self._pause: trio.CancelScope | None = None
         self._keeper: trio.lowlevel.Task | None = None

@@ -24,6 +24,10 @@ class RestartLimit:
         self._times.append(now)
         return len(self._times) <= self.max_restarts
 
+    def spent(self, now: float) -> int:
+        """How many count at ``now``."""
+        return sum(time >= now - self.max_seconds for time in self._times)
+
     def clear(self) -> None:
         self._times = []
 

@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from .backoff import Backoff
-from .child import Child, Outcome, is_fatal
+from .child import Child, Outcome, current_child, is_fatal
 from .child_owner import SlotState
 from .child_slot import ChildSlot
 from .child_spec import ChildSpec, Restart
@@ -18,6 +18,7 @@ from .introspection import Introspection
 from .report import ReportKind, SupervisorReport, SupervisorStatistics
 from .restart_limit import RestartLimit, check_limit
 from .room import current_room, open_room
+from .supervision_tree import SupervisorNode, supervision_tree
 
 SelfT = TypeVar("SelfT", bound="Supervision")
 
@@ -52,6 +53,7 @@ class Supervision(Introspection):
         self._zombies: set[Child] = set()
         self._limit = RestartLimit(max_restarts, max_seconds)
         self._room: trio.Nursery | None = None
+        self._task: trio.lowlevel.Task | None = None
         self._context: Context | None = None
         self._stopping = False
         self._finished = False
@@ -92,7 +94,11 @@ class Supervision(Introspection):
 
     async def _run_in(self, room: trio.Nursery, task_status: trio.TaskStatus[Any]) -> None:
         self._room = room
+        self._task = trio.lowlevel.current_task()
         self._context = copy_context()
+        around = current_child()
+        if around is not None:
+            around.supervisors += (self,)
         self._slots = {}
         self._statistics = SupervisorStatistics()
         self._limit = RestartLimit(self.max_restarts, self.max_seconds)
@@ -110,7 +116,9 @@ class Supervision(Introspection):
             # Shielded inside, with a deadline for each child: otherwise none
             # would be given its grace, and the order would be lost.
             await self._stop_all()
-            self._room = self._context = self._interruptible = None
+            self._room = self._task = self._context = self._interruptible = None
+            if around is not None:
+                around.supervisors = tuple(s for s in around.supervisors if s is not self)
             if self._failure is not None:
                 self._raise_failure()
 
@@ -156,6 +164,10 @@ class Supervision(Introspection):
     def statistics(self) -> SupervisorStatistics:
         """A copy of the counters."""
         return attrs.evolve(self._statistics, zombies=len(self._zombies))
+
+    def tree(self) -> SupervisorNode:
+        """Itself and everything beneath it, as it is at this moment; see ``supervision_tree``."""
+        return supervision_tree(self)
 
     def _check_running(self) -> None:
         if self._room is None or self._stopping:
@@ -254,6 +266,7 @@ class Supervision(Introspection):
         now = trio.current_time()
         later = slot.spec.restart_later
         limit = self._limit
+        slot.fault = outcome.reason
         if later is not None:
             limit = slot.limit = slot.limit or RestartLimit(self.max_restarts, self.max_seconds)
         if not limit.allow(now):
@@ -264,6 +277,8 @@ class Supervision(Introspection):
             limit.clear()
             slot.backoff = None
             slot.last_restart = -math.inf
+            slot.due = now + later
+            slot.delays += 1
             self.tell("delayed", child, outcome, later)
             self._statistics.restarts += 1
             return later
@@ -272,7 +287,7 @@ class Supervision(Introspection):
             pause = 0.0 if child.up else slot.backoff.next()
         else:
             pause = slot.backoff.next()
-        slot.last_restart = now + pause
+        slot.last_restart = slot.due = now + pause
         self._statistics.restarts += 1
         self.tell("restarting", child, outcome, pause)
         return pause
