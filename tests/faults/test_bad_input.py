@@ -287,6 +287,13 @@ HTTP = {
     "not-json": ("POST", "/api/stream/start", {"content": "{" + SECRET}, 400, "bad_request"),
     "a-form": ("POST", "/api/chat", {"data": {"text": SECRET}}, 400, "bad_request"),
     "wrong-type": ("POST", "/api/chat", {"json": {"text": [SECRET]}}, 400, "bad_request"),
+    "wrong-type-in-a-body": (
+        "POST",
+        "/api/session",
+        {"json": {"username": 5, "password": SECRET}},
+        400,
+        "bad_request",
+    ),
     "unknown-field": (
         "POST",
         "/api/stream/start",

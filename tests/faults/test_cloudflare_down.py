@@ -106,6 +106,7 @@ async def test_the_disconnect_clock_neither_starts_nor_stops_by_not_knowing(
         with watching(house, InputStatusChecked) as watch:
             await watch.until(lambda event: event.state == "unknown")
         assert browser.state["state"] == "streaming"
+        assert browser.state["grace_ends_at"] == deadline
         await house.encoder(True)
         await house.control("/tick", seconds=1)
         mend(house)

@@ -66,6 +66,26 @@ async def test_what_the_platform_says_meanwhile_is_neither_lost_nor_doubled(
         assert server(house, names.stream_state(browser.user_id)) is not state
 
 
+async def test_what_was_stored_and_not_yet_shown_is_shown_and_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_show(tmp_path) as (house, browser):
+        await hears(house, browser, "before")
+        events = type(house.app.storage.events)
+        healthy, errors = events.append, [RuntimeError("a bug")]
+
+        async def append(*args: Any, **options: Any) -> None:
+            await healthy(*args, **options)
+            if errors:
+                raise errors.pop()
+
+        monkeypatch.setattr(events, "append", append)
+        await hears(house, browser, "stored", "after")
+        assert errors == []
+        await browser.until(lambda: totals(browser)["messages"] == 3)
+        assert texts(browser) == ["before", "stored", "after"]
+
+
 async def test_three_crashes_in_a_row_cost_nothing(tmp_path: Path) -> None:
     async with open_show(tmp_path) as (house, browser):
         user = browser.user_id

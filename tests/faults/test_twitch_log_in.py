@@ -101,11 +101,13 @@ async def test_without_the_streamer_s_consent_there_is_no_knocking(tmp_path: Pat
         await house.control("/tokens", user="demo", action="revoke")
         await browser.until(lambda: browser.destination()["monitor"] == "relogin_needed")
         await browser.until(lambda: browser.destination()["relogin"])
-        asked = house.sandbox.calls["twitch"].total
+        asked, mark = house.sandbox.calls["twitch"].total, at(browser)
         # Whole rounds of everything else the daemon does go by.
         with watching(house, InputStatusChecked) as watch:
             await watch.until(count=6)
         assert house.sandbox.calls["twitch"].total == asked
+        assert house.sandbox.eventsub.open_sessions() == []
+        assert statuses(browser, mark) == []
         await browser.done("stop_stream")
         assert await house.outputs() == []
 
