@@ -36,6 +36,9 @@ DynamicSupervisor all at once. Outer cancellations reach a child only through
 its supervisor, so each has its whole grace. Who overruns it is abandoned and
 reported; see ``room`` for where its task then lives, and for the root.
 
+**Changing.** ``change()`` and ``change_child()`` replace limits, flags and specs
+while it runs, wholly or not at all.
+
 **Asking.** ``which_children()``, ``count_children()``, ``child()``,
 ``child_spec()`` and ``statistics()`` are plain calls that answer at any time.
 A ``Child`` is one generation: a stale one never addresses a successor.
@@ -43,8 +46,9 @@ A ``Child`` is one generation: a stale one never addresses a successor.
 restarts, budgets and how much of them is spent, mailboxes.
 
 The other modules have their own synopses: ``server``, ``registry``,
-``pubsub``, ``mailbox``, ``backoff``, ``breaker``, ``token_bucket``,
-``websocket``, ``garbage``.
+``duplicate_registry``, ``pubsub``, ``mailbox``, ``backoff``, ``breaker``, ``token_bucket``,
+``websocket``, ``garbage``. What all this owes to OTP, and which test shows it,
+is in CONFORMANCE.rst beside this file.
 """
 
 from .backoff import Backoff
@@ -52,6 +56,7 @@ from .breaker import BreakerState, CircuitBreaker
 from .child import Child, Outcome, current_child, supervised_child
 from .child_spec import IGNORE, AutoShutdown, ChildSpec, ChildType, Restart, Strategy
 from .clock import utc_now
+from .duplicate_registry import DuplicateRegistry
 from .dynamic_supervisor import DynamicSupervisor
 from .errors import (
     AlreadyPresent,
@@ -65,6 +70,7 @@ from .errors import (
     MailboxFull,
     MaxChildren,
     NotFound,
+    NotOwner,
     NotRunning,
     Restarting,
     Running,
@@ -76,7 +82,7 @@ from .garbage import collect_garbage_forever, tame_garbage_collector
 from .mailbox import Mailbox
 from .pubsub import Dropped, Inbox, Position, Publication, PubSub, Subscription
 from .registry import Registry, RegistryChange
-from .report import ChildCounts, ChildInfo, SupervisorReport, SupervisorStatistics
+from .report import ChildCounts, ChildInfo, SupervisorReport, SupervisorStatistics, silenced
 from .room import open_room
 from .server import Envelope, Server
 from .supervision_tree import Budget, ChildNode, SupervisorNode
@@ -104,6 +110,7 @@ __all__ = [
     "ChildType",
     "CircuitBreaker",
     "Dropped",
+    "DuplicateRegistry",
     "DynamicSupervisor",
     "Envelope",
     "Inbox",
@@ -113,6 +120,7 @@ __all__ = [
     "MailboxFull",
     "MaxChildren",
     "NotFound",
+    "NotOwner",
     "NotRunning",
     "Outcome",
     "Position",
@@ -142,6 +150,7 @@ __all__ = [
     "open_room",
     "open_websocket",
     "supervised_child",
+    "silenced",
     "tame_garbage_collector",
     "utc_now",
 ]

@@ -1,12 +1,13 @@
 """A supervised child as others see it: its handle, and how it ended."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Any, Literal
 
 import attrs
 import trio
 
+from .description import describe, leaves, one_line
 from .errors import Shutdown
 
 
@@ -23,27 +24,24 @@ class Outcome:
     how: Literal["normal", "shutdown", "error", "killed", "abandoned", "ignored"]
     error: BaseException | None = None
     info: object = None
+    # It asked to be started again; see Shutdown.
+    again: bool = False
 
     @property
     def failed(self) -> bool:
-        """Whether a transient child is restarted after it."""
         return self.how == "error"
 
     @property
+    def to_be_restarted(self) -> bool:
+        """Whether a transient child is restarted after it."""
+        return self.failed or self.again
+
+    @property
     def reason(self) -> str:
-        """For logs: one line."""
+        """For logs: one line of limited length."""
         if self.error is not None and self.how == "error":
-            return f"{type(self.error).__name__}: {self.error}"
-        return self.how if self.info is None else f"{self.how}: {self.info}"
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions at the ends of a group's branches; of a single one, itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from leaves(part)
-    else:
-        yield error
+            return describe(self.error)
+        return self.how if self.info is None else one_line(f"{self.how}: {self.info}")
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -54,9 +52,10 @@ def is_fatal(error: BaseException) -> bool:
 def outcome_of_error(error: BaseException) -> Outcome:
     """Classified by its leaves: orderly only if every one of them is a Shutdown."""
     ends = list(leaves(error))
-    if all(isinstance(leaf, Shutdown) for leaf in ends):
-        first = ends[0]
-        return Outcome("shutdown", error, first.info if isinstance(first, Shutdown) else None)
+    shutdowns = [leaf for leaf in ends if isinstance(leaf, Shutdown)]
+    if len(shutdowns) == len(ends):
+        again = any(leaf.restart for leaf in shutdowns)
+        return Outcome("shutdown", error, shutdowns[0].info, again)
     return Outcome("error", error)
 
 

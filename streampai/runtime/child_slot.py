@@ -186,9 +186,10 @@ class ChildSlot:
 
     async def _keep(self, child: Child) -> None:
         owner = self._owner
-        spec = self.spec
         try:
             while True:
+                # It may have been changed since the last time.
+                spec = self.spec
                 handshake = _Handshake(self, child)
                 self._keeper = trio.lowlevel.current_task()
                 enter_child(child)

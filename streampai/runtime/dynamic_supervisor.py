@@ -73,10 +73,7 @@ class DynamicSupervisor(Supervision):
         NotRunning, or StartFailed. After StartFailed, when it had nothing to
         run, and when this is cancelled, nothing of it remains.
         """
-        if not isinstance(spec, ChildSpec):
-            raise InvalidSpec("spec", spec, "a ChildSpec")
-        if spec.significant:
-            raise InvalidSpec("significant", True, "False under a DynamicSupervisor")
+        self._check_spec(spec)
         self._check_running()
         present = self._slots.get(spec.id)
         if present is not None:
@@ -120,6 +117,12 @@ class DynamicSupervisor(Supervision):
         if slot is None and child.outcome is not None and child._owner is self:
             return None
         raise NotFound(child.id)
+
+    def _check_spec(self, spec: ChildSpec) -> None:
+        if not isinstance(spec, ChildSpec):
+            raise InvalidSpec("spec", spec, "a ChildSpec")
+        if spec.significant:
+            raise InvalidSpec("significant", True, "False under a DynamicSupervisor")
 
     async def _stop_all(self) -> None:
         slots = list(self._slots.values())

@@ -151,9 +151,22 @@ class SupervisorFailed(Exception):
         self.__cause__ = cause
 
 
-class Shutdown(Exception):
-    """Raised by a child to end in an orderly manner and to say why (``info``)."""
+class NotOwner(Exception):
+    """The key is free, or was taken in another child's task: only the owner may do that."""
 
-    def __init__(self, info: object = None) -> None:
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        super().__init__(f"{key!r} belongs to somebody else or to nobody")
+
+
+class Shutdown(Exception):
+    """Raised by a child to end in an orderly manner and to say why (``info``).
+
+    With ``restart`` it asks to be started again, as after a crash but without
+    having failed; a temporary child asks in vain.
+    """
+
+    def __init__(self, info: object = None, *, restart: bool = False) -> None:
         self.info = info
+        self.restart = restart
         super().__init__(info)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import attrs
 
 from .child import Child, current_child
-from .errors import AlreadyRegistered
+from .errors import AlreadyRegistered, NotOwner
 
 
 @attrs.frozen
@@ -28,7 +28,9 @@ class RegistryChange:
 
 
 @attrs.frozen
-class _Entry:
+class RegistryEntry:
+    """A name, who answers to it, and in whose task it was taken."""
+
     key: Hashable
     value: Any
     # The supervised child in whose task the name was taken, if any.
@@ -43,13 +45,18 @@ class _Entry:
 RegistryListener = Callable[[RegistryChange], None]
 
 
-def _exact(key: Hashable) -> Hashable:
+# Entries of owners that ended without a word are looked for when so many have
+# come on top of those in use: a little work for each registration.
+SLACK = 64
+
+
+def exact_key(key: Hashable) -> Hashable:
     # Python finds 1, True and 1.0 equal; as names they are three.
     if not isinstance(key, tuple):
         return (key, type(key))
     types = tuple(map(type, key))
     if tuple in types:
-        return tuple(map(_exact, key))
+        return tuple(map(exact_key, key))
     return (key, types)
 
 
@@ -61,31 +68,48 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[Hashable, _Entry] = {}
+        self._entries: dict[Hashable, RegistryEntry] = {}
+        self._sweep_at = SLACK
         self._listeners: list[RegistryListener] = []
 
     def register(self, key: Hashable, value: object) -> None:
         """Give ``key`` to ``value``. Raises AlreadyRegistered, which names the owner."""
-        exact = _exact(key)
+        exact = exact_key(key)
         present = self._entries.get(exact)
         if present is not None:
             if not present.deserted:
                 raise AlreadyRegistered(key, present.value)
             self._remove(exact, present)
-        entry = _Entry(key, value, current_child())
+        elif len(self._entries) >= self._sweep_at:
+            self._sweep()
+        entry = RegistryEntry(key, value, current_child())
         self._entries[exact] = entry
         self._tell("registered", entry)
 
+    def update(self, key: Hashable, change: Callable[[Any], object]) -> tuple[Any, Any]:
+        """Put ``change(value)`` in the value's place and return both, the new one first.
+
+        Only for the supervised child in whose task the key was taken; raises
+        NotOwner. From then on it is the new value that can be unregistered.
+        """
+        exact = exact_key(key)
+        present = self._entries.get(exact)
+        if present is None or present.deserted or present.owner is not current_child():
+            raise NotOwner(key)
+        value = change(present.value)
+        self._entries[exact] = attrs.evolve(present, value=value)
+        return value, present.value
+
     def unregister(self, key: Hashable, value: object) -> None:
         """Free the key if it is this value's; otherwise do nothing."""
-        exact = _exact(key)
+        exact = exact_key(key)
         present = self._entries.get(exact)
         if present is not None and present.value is value:
             self._remove(exact, present)
 
     def lookup(self, key: Hashable) -> Any:
         """Whoever has the key now, or None."""
-        entry = self._entries.get(_exact(key))
+        entry = self._entries.get(exact_key(key))
         if entry is None or entry.deserted:
             return None
         return entry.value
@@ -97,7 +121,7 @@ class Registry:
         return len(self.keys())
 
     def __contains__(self, key: Hashable) -> bool:
-        entry = self._entries.get(_exact(key))
+        entry = self._entries.get(exact_key(key))
         return entry is not None and not entry.deserted
 
     @contextmanager
@@ -118,11 +142,17 @@ class Registry:
         if listener in self._listeners:
             self._listeners.remove(listener)
 
-    def _remove(self, exact: Hashable, entry: _Entry) -> None:
+    def _sweep(self) -> None:
+        for exact, entry in list(self._entries.items()):
+            if entry.deserted:
+                self._remove(exact, entry)
+        self._sweep_at = 2 * len(self._entries) + SLACK
+
+    def _remove(self, exact: Hashable, entry: RegistryEntry) -> None:
         del self._entries[exact]
         self._tell("unregistered", entry)
 
-    def _tell(self, what: Literal["registered", "unregistered"], entry: _Entry) -> None:
+    def _tell(self, what: Literal["registered", "unregistered"], entry: RegistryEntry) -> None:
         if self._listeners:
             change = RegistryChange(what, entry.key, entry.value)
             for listener in tuple(self._listeners):

@@ -1,12 +1,13 @@
 """What a supervisor tells about itself and its children."""
 
-from collections.abc import Hashable
-from typing import Literal
+from collections.abc import Callable, Hashable
+from typing import Literal, get_args
 
 import attrs
 
 from .child import Child
 from .child_spec import ChildType
+from .description import BREADTH, LIMIT, describe, one_line, shortened
 
 ReportKind = Literal[
     "started", "exited", "restarting", "restart_failed", "abandoned", "limit_reached", "delayed"
@@ -29,6 +30,22 @@ class SupervisorReport:
     reason: str = ""
     error: BaseException | None = None
     delay: float = 0.0
+
+    def format(
+        self, *, single_line: bool = True, limit: int = LIMIT, breadth: int = BREADTH
+    ) -> str:
+        """In words, at most ``limit`` characters, the same ones on one line or on several.
+
+        Of an exception group the number and the first ``breadth`` are told.
+        """
+        parts = [f"{self.supervisor}: {self.child} {self.what}"]
+        if self.what in ("restarting", "delayed"):
+            parts.append(f"after {self.delay:g} s")
+        if isinstance(self.error, BaseExceptionGroup):
+            parts.append(describe(self.error, breadth=breadth, limit=limit))
+        elif self.reason:
+            parts.append(one_line(self.reason, limit))
+        return shortened((", " if single_line else "\n  ").join(parts), limit)
 
 
 @attrs.frozen
@@ -60,3 +77,19 @@ class SupervisorStatistics:
     restarts: int = 0
     abandoned: int = 0
     zombies: int = 0
+
+
+Report = Callable[[SupervisorReport], None]
+
+
+def silenced(report: Report, *kinds: ReportKind) -> Report:
+    """``report`` without reports of these kinds. Raises ValueError when there is no such kind."""
+    for kind in kinds:
+        if kind not in get_args(ReportKind):
+            raise ValueError(f"{kind!r}: expected one of {', '.join(get_args(ReportKind))}")
+
+    def filtered(told: SupervisorReport) -> None:
+        if told.what not in kinds:
+            report(told)
+
+    return filtered

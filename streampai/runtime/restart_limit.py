@@ -24,6 +24,11 @@ class RestartLimit:
         self._times.append(now)
         return len(self._times) <= self.max_restarts
 
+    def change(self, max_restarts: int, max_seconds: float) -> None:
+        """What has been counted stays counted."""
+        self.max_restarts = max_restarts
+        self.max_seconds = max_seconds
+
     def spent(self, now: float) -> int:
         """How many count at ``now``."""
         return sum(time >= now - self.max_seconds for time in self._times)

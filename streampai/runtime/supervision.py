@@ -13,6 +13,7 @@ from .child import Child, Outcome, current_child, is_fatal
 from .child_owner import SlotState
 from .child_slot import ChildSlot
 from .child_spec import ChildSpec, Restart
+from .declaration import check_same_type
 from .errors import NotRunning, SupervisorFailed
 from .introspection import Introspection
 from .report import ReportKind, SupervisorReport, SupervisorStatistics
@@ -161,6 +162,34 @@ class Supervision(Introspection):
             self._interruptible.cancel()
         self._wake()
 
+    def change(self, *, max_restarts: int | None = None, max_seconds: float | None = None) -> None:
+        """Give it other limits while it runs; what is left out stays.
+
+        Restarts of the past count. Raises InvalidSpec, and then changed nothing.
+        """
+        restarts = self.max_restarts if max_restarts is None else max_restarts
+        seconds = self.max_seconds if max_seconds is None else max_seconds
+        check_limit(restarts, seconds)
+        self.max_restarts, self.max_seconds = restarts, seconds
+        self._limit.change(restarts, seconds)
+        for slot in self._slots.values():
+            if slot.limit is not None:
+                slot.limit.change(restarts, seconds)
+
+    def change_child(self, spec: ChildSpec) -> None:
+        """Give the child of that id another spec: what is about its end counts at once.
+
+        How it is started counts from its next start. Raises NotFound, and
+        InvalidSpec, also for another ``type``; then nothing has changed.
+        """
+        self._check_spec(spec)
+        slot = self._slot(spec.id)
+        check_same_type(slot, spec)
+        slot.spec = spec
+
+    def _check_spec(self, spec: ChildSpec) -> None:
+        raise NotImplementedError
+
     def statistics(self) -> SupervisorStatistics:
         """A copy of the counters."""
         return attrs.evolve(self._statistics, zombies=len(self._zombies))
@@ -296,4 +325,4 @@ class Supervision(Introspection):
 def _to_be_restarted(spec: ChildSpec, outcome: Outcome) -> bool:
     if spec.restart is Restart.PERMANENT:
         return True
-    return spec.restart is Restart.TRANSIENT and outcome.failed
+    return spec.restart is Restart.TRANSIENT and outcome.to_be_restarted

@@ -10,7 +10,6 @@ await nursery.start(supervisor.run)
 
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from enum import Enum
 
 import trio
 
@@ -19,11 +18,11 @@ from .child import Child
 from .child_owner import SlotState
 from .child_slot import ChildSlot
 from .child_spec import AutoShutdown, ChildSpec, Restart, Strategy
+from .declaration import changed_slots, check_child, check_choice, declared
 from .errors import (
     AlreadyPresent,
     AlreadyStarted,
     ChildError,
-    InvalidSpec,
     Restarting,
     Running,
     StartFailed,
@@ -54,8 +53,8 @@ class Supervisor(Supervision):
             backoff=backoff,
             report=report,
         )
-        _check_choice("strategy", strategy, Strategy)
-        _check_choice("auto_shutdown", auto_shutdown, AutoShutdown)
+        check_choice("strategy", strategy, Strategy)
+        check_choice("auto_shutdown", auto_shutdown, AutoShutdown)
         self.strategy = strategy
         self.auto_shutdown = auto_shutdown
         self._revival: trio.CancelScope | None = None
@@ -65,12 +64,7 @@ class Supervisor(Supervision):
         self._being_stopped: ChildSlot | None = None
         self._patience: trio.CancelScope
         self._all_stopped: trio.Event
-        self._declared: dict[Hashable, ChildSpec] = {}
-        for spec in children:
-            self._check_spec(spec)
-            if spec.id in self._declared:
-                raise InvalidSpec("id", spec.id, "an id that no other child has")
-            self._declared[spec.id] = spec
+        self._declared = declared(children, auto_shutdown)
 
     async def start_child(self, spec: ChildSpec) -> Child:
         """Add a child after the others and wait until it is up.
@@ -129,11 +123,46 @@ class Supervisor(Supervision):
         self._forget(slot)
         await trio.lowlevel.checkpoint()
 
+    def change(
+        self,
+        children: Iterable[ChildSpec] | None = None,
+        *,
+        strategy: Strategy | None = None,
+        auto_shutdown: AutoShutdown | None = None,
+        max_restarts: int | None = None,
+        max_seconds: float | None = None,
+    ) -> None:
+        """Give it other children and flags while it runs; what is left out stays.
+
+        A child that is known gets its new spec, see ``change_child``; a new
+        one is listed as stopped until ``restart_child``; one that ``children``
+        leave out goes on after the others until it is stopped and deleted.
+        Raises InvalidSpec, and Restarting when the strategy would change while
+        a child is being restarted by it. Then nothing has changed.
+        """
+        strategy = strategy or self.strategy
+        auto_shutdown = auto_shutdown or self.auto_shutdown
+        check_choice("strategy", strategy, Strategy)
+        check_choice("auto_shutdown", auto_shutdown, AutoShutdown)
+        if strategy is not self.strategy:
+            for slot in self._slots.values():
+                if slot.state is SlotState.RESTARTING:
+                    raise Restarting(slot.spec.id)
+        if children is None:
+            super().change(max_restarts=max_restarts, max_seconds=max_seconds)
+        else:
+            specs = declared(children, auto_shutdown)
+            slots = changed_slots(self._slots, specs, self)
+            super().change(max_restarts=max_restarts, max_seconds=max_seconds)
+            self._declared = specs
+            if self._room is not None:
+                self._slots = slots
+                for slot in slots.values():
+                    slot.spec = specs.get(slot.spec.id, slot.spec)
+        self.strategy, self.auto_shutdown = strategy, auto_shutdown
+
     def _check_spec(self, spec: ChildSpec) -> None:
-        if not isinstance(spec, ChildSpec):
-            raise InvalidSpec("children", spec, "a ChildSpec")
-        if spec.significant and self.auto_shutdown is AutoShutdown.NEVER:
-            raise InvalidSpec("significant", True, "an auto_shutdown other than NEVER")
+        check_child(spec, self.auto_shutdown)
 
     def _settled(self, slot: ChildSlot) -> None:
         slot.held = False
@@ -260,11 +289,6 @@ class Supervisor(Supervision):
         for slot in group:
             slot.owed = True
         return due
-
-
-def _check_choice(field: str, value: object, enum: type[Enum]) -> None:
-    if not isinstance(value, enum):
-        raise InvalidSpec(field, value, "one of " + ", ".join(member.name for member in enum))
 
 
 def _present_error(slot: ChildSlot) -> ChildError:

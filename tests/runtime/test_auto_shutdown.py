@@ -152,8 +152,8 @@ async def test_the_mode_can_be_changed_at_run_time(autojump_clock, old, new):
     async with running(supervisor) as run:
         await supervisor.start_child(significant(a, TRANSIENT))
         await supervisor.start_child(significant(b, TRANSIENT))
-        supervisor.auto_shutdown = old
-        supervisor.auto_shutdown = new
+        supervisor.change(auto_shutdown=old)
+        supervisor.change(auto_shutdown=new)
         a.end()
         await trio.sleep(1)
         assert run.ended.is_set() is (new is ANY)

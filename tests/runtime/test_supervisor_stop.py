@@ -16,7 +16,7 @@ from streampai.runtime import (
     Strategy,
     open_room,
 )
-from streampai.runtime.child import leaves
+from streampai.runtime.description import leaves
 
 from .actor import Actor, Boom, Reports, actors, counts, listed, running, settle, supervisor_of
 
