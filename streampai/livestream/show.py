@@ -317,7 +317,9 @@ class Show:
         if platform not in self._accounts.stored:
             await self._stop_monitors([platform])
         elif self._tree.watched_account(platform) is self._accounts.account(platform):
-            if (monitor := self._tree.monitor(platform)) is not None:
+            monitor = self._tree.monitor(platform)
+            # That a log-in is needed is nothing to try again for.
+            if monitor is not None and platform not in self._accounts.relogin:
                 monitor.account_changed()
         else:
             await self._stop_monitors([platform])
