@@ -14,7 +14,7 @@ from streampai.runtime import (
     Strategy,
 )
 
-from .actor import Actor, Boom, listed, running, settle, supervisor_of
+from .actor import Actor, Boom, Reports, listed, running, settle, supervisor_of
 
 ANY, ALL = AutoShutdown.ANY_SIGNIFICANT, AutoShutdown.ALL_SIGNIFICANT
 TEMPORARY, TRANSIENT = Restart.TEMPORARY, Restart.TRANSIENT
@@ -174,3 +174,44 @@ async def test_an_auto_shutdown_stops_the_others_in_reverse_order_with_their_gra
         b.end()
     assert story == ["+a", "+b", "+c", "-b", "-c", "-a"]
     assert trio.current_time() == 3
+
+
+@pytest.mark.parametrize("how", ["crash", "restart", *ORDERLY], ids=repr)
+async def test_an_intrinsic_child_takes_its_supervisor_along_unless_it_is_to_return(
+    autojump_clock, how
+):
+    reports = Reports()
+    a, b = Actor("a"), Actor("b")
+    supervisor = supervisor_of(
+        significant(a, TRANSIENT), b.spec(), auto_shutdown=ANY, report=reports
+    )
+    async with running(supervisor) as run:
+        match how:
+            case "crash":
+                a.crash()
+            case "restart":
+                a.end(Shutdown("again", restart=True))
+            case _:
+                a.end(how)
+        await settle()
+        returns = how in ("crash", "restart")
+        assert run.ended.is_set() is not returns
+        assert (a.ups, b.ups) == (1 + returns, 1)
+        if how == "restart":
+            # Without the word error in it, unlike a crash.
+            (exited,) = reports.of("exited")
+            assert exited.reason == "shutdown: again"
+            assert [told.delay for told in reports.of("restarting")] == [0.0]
+    assert run.ending is None
+
+
+@pytest.mark.parametrize("restart", Restart)
+async def test_who_asks_to_be_started_again_is_unless_temporary(autojump_clock, restart):
+    a = Actor("a")
+    supervisor = supervisor_of(a.spec(restart=restart))
+    async with running(supervisor):
+        child = supervisor.child("a")
+        a.end(ExceptionGroup("", [Shutdown("first"), Shutdown("second", restart=True)]))
+        await settle()
+        assert child.outcome.how == "shutdown" and child.outcome.info == "first"
+        assert a.ups == (1 if restart is TEMPORARY else 2)

@@ -7,12 +7,14 @@ from streampai.runtime import (
     AlreadyRegistered,
     ChildSpec,
     DynamicSupervisor,
+    NotOwner,
     Registry,
     RegistryChange,
     Restart,
     StartFailed,
     open_room,
 )
+from streampai.runtime.registry import SLACK
 
 from .actor import Boom, running, settle, supervisor_of
 
@@ -166,3 +168,104 @@ async def test_a_failed_start_leaves_no_name_behind(autojump_clock):
         with pytest.raises(StartFailed):
             await supervisor.start_child(ChildSpec(id="a", start=start))
     assert registry._entries == {}
+
+
+async def test_only_the_owner_may_update_and_gets_new_and_old(autojump_clock):
+    registry = Registry()
+    told, results = [], []
+    registry.listen(told.append)
+    go_on = trio.Event()
+
+    async def owner(*, task_status):
+        with registry.registered("key", 1):
+            task_status.started()
+            await go_on.wait()
+            results.append(registry.update("key", lambda value: value + 1))
+            with pytest.raises(NotOwner) as caught:
+                registry.update("nobody's", lambda value: 1 / 0)
+            assert caught.value.key == "nobody's"
+            with pytest.raises(ZeroDivisionError):
+                registry.update("key", lambda value: value / 0)
+            registry.unregister("key", 1)
+            assert registry.lookup("key") == 2
+            await trio.sleep_forever()
+
+    supervisor = supervisor_of(ChildSpec(id="a", start=owner))
+    async with running(supervisor):
+        with pytest.raises(NotOwner):
+            registry.update("key", lambda value: "stolen")
+        assert registry.lookup("key") == 1
+        go_on.set()
+        await settle()
+        assert results == [(2, 1)] and registry.lookup("key") == 2
+    # The new value was never given up: with its owner it is gone all the same.
+    assert registry.lookup("key") is None and len(registry) == 0
+    registry.register("key", 3)
+    assert registry.update("key", str) == ("3", 3)
+    registry.unregister("key", registry.lookup("key"))
+    assert registry.keys() == []
+
+
+async def test_the_successor_of_an_owner_may_not_update_in_its_place(autojump_clock):
+    registry = Registry()
+    refused = []
+
+    async def start(*, task_status):
+        if "key" not in registry and not refused:
+            registry.register("key", 1)
+            refused.append(None)
+        else:
+            try:
+                registry.update("key", str)
+            except NotOwner as error:
+                refused[0] = error
+        task_status.started()
+        await trio.sleep_forever()
+
+    supervisor = supervisor_of(ChildSpec(id="a", start=start))
+    async with running(supervisor):
+        await supervisor.terminate_child("a")
+        await supervisor.restart_child("a")
+        assert isinstance(refused[0], NotOwner)
+
+
+async def test_names_of_owners_that_ended_without_a_word_do_not_gather(autojump_clock):
+    registry, told = Registry(), []
+    supervisor = DynamicSupervisor(name="top")
+
+    def child(n):
+        async def start(*, task_status):
+            registry.register(("child", n), n)
+            task_status.started()
+
+        return ChildSpec(id=n, start=start, restart=Restart.TEMPORARY)
+
+    registry.listen(told.append)
+    async with running(supervisor):
+        registry.register("mine", "value")
+        for n in range(5 * SLACK):
+            await (await supervisor.start_child(child(n))).wait()
+            assert registry.lookup(("child", n)) is None
+            assert len(registry._entries) <= SLACK + 3
+        assert registry.keys() == ["mine"]
+    ended = [change.value for change in told if change.what == "unregistered"]
+    assert ended == list(range(len(ended))) and len(ended) > 4 * SLACK
+
+
+async def test_a_name_is_held_exactly_as_long_as_its_owner_lives(autojump_clock):
+    registry = Registry()
+
+    async def start(*, task_status):
+        registry.register("first", 1)
+        registry.register("second", 2)
+        registry.unregister("first", 1)
+        task_status.started()
+        await trio.sleep_forever()
+
+    supervisor = supervisor_of(ChildSpec(id="a", start=start))
+    async with running(supervisor):
+        assert registry.keys() == ["second"]
+        await supervisor.terminate_child("a")
+        assert registry.keys() == []
+        await supervisor.restart_child("a")
+        assert registry.keys() == ["second"]
