@@ -1,6 +1,6 @@
 """A supervised child as others see it: its handle, and how it ended."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -68,9 +68,9 @@ class Child:
 
     __slots__ = (
         "_ended",
+        "_on_settled",
         "_owner",
         "_scope",
-        "_up",
         "asked",
         "born",
         "generation",
@@ -99,14 +99,20 @@ class Child:
         # Shielded: an outer cancellation reaches the supervisor, which then
         # stops its children one after the other, each with its grace.
         self._scope = trio.CancelScope(shield=True)
+        # Called once when it is up or has ended, whichever is first.
+        self._on_settled: Callable[[], None] | None = None
         # Made when somebody waits; most children are never waited for.
-        self._up: trio.Event | None = None
         self._ended: trio.Event | None = None
 
     @property
     def running(self) -> bool:
         """Up, and not ended as far as its supervisor is concerned."""
         return self.up and self.outcome is None
+
+    @property
+    def started(self) -> bool:
+        """It came up, or said that it has nothing to run."""
+        return self.up or (self.outcome is not None and self.outcome.how == "ignored")
 
     async def wait(self) -> Outcome:
         """Wait until it has ended and tell how. Cancelling only ends the waiting."""
@@ -130,26 +136,25 @@ class Child:
         self._scope.cancel()
 
     async def _settled(self) -> None:
-        # Up or ended, whichever is first.
         if not self.up and self.outcome is None:
-            self._up = trio.Event()
-            await self._up.wait()
+            event = trio.Event()
+            self._on_settled = event.set
+            await event.wait()
 
     def _come_up(self, value: object) -> None:
         self.up = True
         self.value = value
-        self._wake_starter()
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self._wake_starter()
         if self._ended is not None:
             self._ended.set()
 
-    def _wake_starter(self) -> None:
-        if self._up is not None:
-            self._up.set()
-            self._up = None
+    def _tell_settled(self) -> None:
+        # Apart from the two above, so that its slot is in its new state by then.
+        told, self._on_settled = self._on_settled, None
+        if told is not None:
+            told()
 
 
 _current_child: ContextVar[Child | None] = ContextVar("current_child", default=None)

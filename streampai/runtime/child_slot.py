@@ -120,14 +120,15 @@ class ChildSlot:
             with trio.CancelScope(shield=True):
                 await self.stop()
             raise
-        if child.up:
-            return child
-        outcome = child.outcome
-        assert outcome is not None
-        if outcome.how == "ignored":
-            return child
-        cause = outcome.error or Shutdown("it was stopped before it was up")
-        raise StartFailed(self.spec.id, cause)
+        self.check_start(child)
+        return child
+
+    def check_start(self, child: Child) -> None:
+        """Raises StartFailed if the child, which has settled, neither is up nor had nothing to run."""
+        if child.started:
+            return
+        cause = child.outcome.error if child.outcome is not None else None
+        raise StartFailed(self.spec.id, cause or Shutdown("it was stopped before it was up"))
 
     async def stop(self) -> None:
         """Stop it whatever it is doing, within its grace. Afterwards it is not ours any more.
@@ -173,6 +174,7 @@ class ChildSlot:
         if self.child is child:
             self.state = SlotState.STOPPED
             self._owner.slot_stopped(self, child)
+        child._tell_settled()
 
     def _successor(self) -> Child:
         self.generation += 1
@@ -211,6 +213,7 @@ class ChildSlot:
                     outcome = self._outcome_of_return(child)
                 handshake.retire()
                 pause = self._after(child, outcome)
+                child._tell_settled()
                 if pause is None:
                     return
                 if pause > 0:
@@ -244,6 +247,7 @@ class ChildSlot:
         restarted = self.state is SlotState.RESTARTING
         self.state = SlotState.RUNNING
         self._owner.child_up(child, restarted)
+        child._tell_settled()
 
     def _after(self, child: Child, outcome: Outcome) -> float | None:
         if child.outcome is not None:

@@ -60,7 +60,6 @@ class Supervision(Introspection):
         self._finished = False
         self._failure: BaseException | None = None
         self._alarm = trio.Event()
-        self._interruptible: trio.CancelScope | None = None
 
     # Running
 
@@ -106,9 +105,7 @@ class Supervision(Introspection):
         self._stopping = self._finished = False
         self._failure = None
         try:
-            with trio.CancelScope() as self._interruptible:
-                await self._start_declared()
-            self._interruptible = None
+            await self._start_declared()
             if not self._finished:
                 task_status.started(self)
             await self._supervise()
@@ -117,7 +114,7 @@ class Supervision(Introspection):
             # Shielded inside, with a deadline for each child: otherwise none
             # would be given its grace, and the order would be lost.
             await self._stop_all()
-            self._room = self._task = self._context = self._interruptible = None
+            self._room = self._task = self._context = None
             if around is not None:
                 around.supervisors = tuple(s for s in around.supervisors if s is not self)
             if self._failure is not None:
@@ -131,7 +128,7 @@ class Supervision(Introspection):
                 await self._alarm.wait()
 
     async def _start_declared(self) -> None:
-        """Nothing by default."""
+        """Nothing by default. Returns early when ``_finish`` is called."""
 
     async def _respond(self) -> None:
         """To an alarm; nothing by default."""
@@ -158,8 +155,6 @@ class Supervision(Introspection):
 
     def _finish(self) -> None:
         self._finished = True
-        if self._interruptible is not None:
-            self._interruptible.cancel()
         self._wake()
 
     def change(self, *, max_restarts: int | None = None, max_seconds: float | None = None) -> None:

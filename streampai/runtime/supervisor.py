@@ -58,6 +58,13 @@ class Supervisor(Supervision):
         self.strategy = strategy
         self.auto_shutdown = auto_shutdown
         self._revival: trio.CancelScope | None = None
+        # What is being started in order: those yet to be launched (the next one
+        # last), as what, and those that have been, of whom so many have not settled.
+        self._to_start: list[ChildSlot] = []
+        self._start_as = SlotState.STARTING
+        self._coming_up: list[tuple[ChildSlot, Child]] = []
+        self._unsettled = 0
+        self._did_not_start: tuple[ChildSlot, Child] | None = None
         # What is being stopped in reverse order: those yet to be asked, the one
         # that has been, and how long it may take.
         self._to_stop: list[ChildSlot] = []
@@ -175,27 +182,63 @@ class Supervisor(Supervision):
         await self._start_in_order(list(self._slots.values()), SlotState.STARTING)
 
     async def _start_in_order(self, slots: list[ChildSlot], state: SlotState) -> None:
-        # Those without a handshake all take their first step in the next pass.
-        launched: list[tuple[ChildSlot, Child]] = []
-        for slot in slots:
-            if slot.spec.handshake or len(launched) == SLICE:
-                await self._settle(launched, state)
+        """Raises StartFailed. When cancelled, those on their way are stopped first.
+
+        Whoever has come up launches the next one itself: waking up here in
+        between would double what starting costs.
+        """
+        self._to_start = slots[::-1]
+        self._start_as = state
+        self._coming_up, self._unsettled = [], 0
+        self._start_next()
+        try:
+            while (self._to_start or self._coming_up) and not self._finished:
+                self._alarm = trio.Event()
+                await self._alarm.wait()
+        except trio.Cancelled:
+            on_their_way = [slot for slot, _ in self._coming_up]
+            self._to_start, self._coming_up, self._did_not_start = [], [], None
+            await self._stop_in_reverse(on_their_way)
+            raise
+        failed, self._did_not_start = self._did_not_start, None
+        if failed is not None:
+            slot, child = failed
+            slot.check_start(child)
+
+    def _start_next(self) -> None:
+        """Launch the next one; of those without a handshake all that follow, in slices."""
+        while self._to_start and not self._finished:
+            slot = self._to_start[-1]
+            if self._coming_up and (slot.spec.handshake or len(self._coming_up) == SLICE):
+                return
+            self._to_start.pop()
             slot.owed = False
             if slot.held or self._slots.get(slot.spec.id) is not slot:
                 continue
             if slot.state is SlotState.STOPPED or slot.between_lives:
-                launched.append((slot, slot.launch(state)))
+                child = slot.launch(self._start_as)
+                child._on_settled = self._one_settled
+                self._coming_up.append((slot, child))
+                self._unsettled += 1
                 if slot.spec.handshake:
-                    await self._settle(launched, state)
-        await self._settle(launched, state)
+                    return
+        if not self._coming_up:
+            self._wake()
 
-    async def _settle(self, launched: list[tuple[ChildSlot, Child]], state: SlotState) -> None:
-        for slot, child in launched:
-            await slot.settle(child)
-            if state is SlotState.STARTING and child.up:
+    def _one_settled(self) -> None:
+        self._unsettled -= 1
+        if self._unsettled:
+            return
+        settled, self._coming_up = self._coming_up, []
+        for slot, child in settled:
+            if not child.started:
+                self._did_not_start = slot, child
+                self._to_start = []
+                break
+            if child.up and self._start_as is SlotState.STARTING:
                 self.tell("started", child)
             self._settled(slot)
-        launched.clear()
+        self._start_next()
 
     async def _stop_all(self) -> None:
         await self._stop_in_reverse(list(self._slots.values()))
@@ -236,6 +279,11 @@ class Supervisor(Supervision):
         if slot is self._being_stopped:
             self._stop_next()
 
+    def _finish(self) -> None:
+        super()._finish()
+        if self._revival is not None:
+            self._revival.cancel()
+
     def _rest(self, slot: ChildSlot) -> None:
         if slot.spec.restart is Restart.TEMPORARY:
             self._forget(slot)
@@ -268,13 +316,13 @@ class Supervisor(Supervision):
                 return
             # Cut short when another one fails: what has been started is then restarted too.
             with trio.CancelScope() as scope:
-                self._revival = self._interruptible = scope
+                self._revival = scope
                 await trio.sleep_until(due)
                 # One that does not come up counts as failed, unless it was
                 # stopped on request; either way the next round sees it.
                 with suppress(StartFailed):
                     await self._start_in_order(owed, SlotState.RESTARTING)
-            self._revival = self._interruptible = None
+            self._revival = None
 
     async def _stop_groups_of_failed(self) -> float:
         """Mark everyone who is owed a start; when the first may be."""
