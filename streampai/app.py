@@ -104,6 +104,7 @@ async def open_application(
             now=now,
         )
         manager = LivestreamManager(services=services)
+        root = _root(manager)
         web = open_web(
             settings,
             storage=storage,
@@ -112,14 +113,14 @@ async def open_application(
             platforms=services.platforms,
             telemetry=telemetry,
             health=lambda: _health(manager, storage),
-            tree=task_tree,
+            tree=lambda: task_tree(root.tree()),
             metrics=metrics.render,
             now=now,
         )
         async with trio.open_nursery() as users:
             collect = partial(collect_garbage_forever, interval=FULL_COLLECTION)
             users.start_soon(collect, name="garbage_collector")
-            await users.start(_root(manager).run, name="root")
+            await users.start(root.run, name="root")
             async with trio.open_nursery() as front:
                 urls = await front.start(web.run, name="web")
                 yield Application(

@@ -27,7 +27,8 @@ ALLOWED = {
     "storage": FOUNDATION | {"platforms.platform"},
     "cloudflare": FOUNDATION,
     "platforms": FOUNDATION,
-    "telemetry": {"settings"},
+    # The task tree says what supervisors know of their tasks.
+    "telemetry": {"settings", "runtime"},
     "runtime": set(),
     "sandbox": set(),
     "settings": {"errors"},

@@ -1,4 +1,4 @@
-"""``streampai tree``: the daemon's live task tree, as names.
+"""``streampai tree``: the daemon's live tree of tasks and their supervisors.
 
 The daemon shows it to whoever has its admin key: STREAMPAI_ADMIN_KEY, or the
 token that it leaves in its data directory for those who may read there.
@@ -10,9 +10,10 @@ import os
 
 from ..errors import NotAuthorised, SettingsError, StreampaiError
 from ..settings import Settings, load_settings
-from ..telemetry.task_tree import TaskNode, render
+from ..telemetry.task_node import TaskNode
 from .daemon_client import get_json, local_url
 from .options import environment
+from .tree_picture import picture
 
 TOKEN_FILE = "admin-token"
 TIMEOUT = 10.0
@@ -45,5 +46,5 @@ def tree(args: argparse.Namespace) -> int:
     except (KeyError, TypeError) as exc:
         # Also what an error answer with another body comes to.
         raise StreampaiError(f"{url} answers {status}, but not as Streampai does") from exc
-    print(json.dumps(body["tree"]) if args.json else render(nodes))
+    print(json.dumps(body["tree"]) if args.json else picture(nodes))
     return 0

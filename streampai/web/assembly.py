@@ -9,7 +9,7 @@ from ..platforms.platform import Platform
 from ..runtime import PubSub
 from ..settings import Settings
 from ..telemetry import Telemetry
-from ..telemetry.task_tree import TaskNode
+from ..telemetry.task_node import TaskNode
 from .app import WebApp
 from .browsers import Browsers
 from .connections import Connections

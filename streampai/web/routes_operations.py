@@ -49,8 +49,11 @@ class OperationRoutes:
                 path="/api/tree",
                 handler=self.tree,
                 access=Access.OPERATOR,
-                summary="The live tree of tasks, by name.",
-                answers={200: "`tree`: nodes with `name`, `stopping` and `children`."},
+                summary="The live tree of tasks, by name, with what their supervisors know of them.",
+                answers={
+                    200: "`tree`: nodes with `name`, `stopping`, `children`; `child` (state, age,"
+                    " restarts, budget, mailbox …) if it is supervised; `supervisor` if it supervises."
+                },
             ),
         )
 

@@ -11,7 +11,7 @@ from ..platforms.platform import Platform
 from ..runtime import PubSub
 from ..settings import Settings
 from ..telemetry import Telemetry
-from ..telemetry.task_tree import TaskNode
+from ..telemetry.task_node import TaskNode
 
 if TYPE_CHECKING:
     from ..livestream import LivestreamManager

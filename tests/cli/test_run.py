@@ -169,13 +169,14 @@ async def test_the_watchdog_is_fed_while_the_store_answers_even_if_it_cannot_wri
 
 
 async def test_the_systemd_task_has_its_name(daemon):
-    from streampai.telemetry.task_tree import render, task_tree
+    from streampai.cli.tree_picture import picture
+    from streampai.telemetry.task_tree import task_tree
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(daemon.run)
         await daemon.serving.wait()
         await wait_all_tasks_blocked(0.001)
-        names = render(task_tree())
+        names = picture(task_tree())
         signal.raise_signal(signal.SIGTERM)
     assert "systemd_notifier" in names
     assert "signals" in names
