@@ -25,6 +25,7 @@ def significant(actor, restart):
     return actor.spec(restart=restart, significant=True)
 
 
+@pytest.mark.row("S65")
 @pytest.mark.parametrize("mode", AutoShutdown)
 @pytest.mark.parametrize("restart", [TEMPORARY, TRANSIENT])
 @pytest.mark.parametrize("how", [*ORDERLY, Boom("crash"), "api"], ids=repr)
@@ -43,6 +44,7 @@ async def test_no_end_of_an_insignificant_child_ends_the_supervisor(
     assert not run.returned
 
 
+@pytest.mark.row("S66")
 @pytest.mark.parametrize("how", [*ORDERLY, Boom("crash")], ids=repr)
 async def test_any_end_of_a_significant_temporary_child_does(autojump_clock, how):
     a, b = Actor("a"), Actor("b")
@@ -53,6 +55,7 @@ async def test_any_end_of_a_significant_temporary_child_does(autojump_clock, how
     assert b.story == ["+b", "-b"]
 
 
+@pytest.mark.row("S66", "S67")
 @pytest.mark.parametrize("restart", [TEMPORARY, TRANSIENT])
 @pytest.mark.parametrize("mode", [ANY, ALL])
 async def test_but_not_its_end_on_request(autojump_clock, mode, restart):
@@ -64,6 +67,7 @@ async def test_but_not_its_end_on_request(autojump_clock, mode, restart):
         assert not run.ended.is_set()
 
 
+@pytest.mark.row("S66", "S67")
 @pytest.mark.parametrize("restart", [TEMPORARY, TRANSIENT])
 async def test_with_all_significant_it_is_the_last_end_that_counts(autojump_clock, restart):
     a, b, c = Actor("a"), Actor("b"), Actor("c")
@@ -78,6 +82,7 @@ async def test_with_all_significant_it_is_the_last_end_that_counts(autojump_cloc
     assert run.returned and c.ups == 1
 
 
+@pytest.mark.row("S67")
 async def test_a_crash_of_a_significant_transient_child_is_restarted(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(significant(a, TRANSIENT), auto_shutdown=ANY)
@@ -89,6 +94,7 @@ async def test_a_crash_of_a_significant_transient_child_is_restarted(autojump_cl
     assert run.returned
 
 
+@pytest.mark.row("S68", "S27")
 async def test_significant_children_are_refused_where_they_mean_nothing(autojump_clock):
     spec = significant(Actor("a"), TRANSIENT)
     with pytest.raises(InvalidSpec):
@@ -100,6 +106,7 @@ async def test_significant_children_are_refused_where_they_mean_nothing(autojump
                 await supervisor.start_child(spec)
 
 
+@pytest.mark.row("S69")
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 @pytest.mark.parametrize("restart", [TEMPORARY, TRANSIENT])
 @pytest.mark.parametrize("mode", [ANY, ALL])
@@ -117,6 +124,7 @@ async def test_a_bystander_that_is_stopped_with_its_group_does_not_count(
         assert listed(supervisor)["a"] == "running"
 
 
+@pytest.mark.row("S70")
 @pytest.mark.parametrize("outer_is_significant", [False, True])
 async def test_it_escalates_only_through_significant_supervisors(
     autojump_clock, outer_is_significant
@@ -144,6 +152,7 @@ async def test_it_escalates_only_through_significant_supervisors(
     assert run.returned is outer_is_significant
 
 
+@pytest.mark.row("S71")
 @pytest.mark.parametrize("old", AutoShutdown)
 @pytest.mark.parametrize("new", AutoShutdown)
 async def test_the_mode_can_be_changed_at_run_time(autojump_clock, old, new):
@@ -176,6 +185,7 @@ async def test_an_auto_shutdown_stops_the_others_in_reverse_order_with_their_gra
     assert trio.current_time() == 3
 
 
+@pytest.mark.row("B2")
 @pytest.mark.parametrize("how", ["crash", "restart", *ORDERLY], ids=repr)
 async def test_an_intrinsic_child_takes_its_supervisor_along_unless_it_is_to_return(
     autojump_clock, how
@@ -205,6 +215,7 @@ async def test_an_intrinsic_child_takes_its_supervisor_along_unless_it_is_to_ret
     assert run.ending is None
 
 
+@pytest.mark.row("B2")
 @pytest.mark.parametrize("restart", Restart)
 async def test_who_asks_to_be_started_again_is_unless_temporary(autojump_clock, restart):
     a = Actor("a")

@@ -23,6 +23,7 @@ def holder(registry, id, key, *values, **fields):
     return ChildSpec(id=id, start=start, restart=Restart.TEMPORARY, **fields)
 
 
+@pytest.mark.row("R4", "R18")
 async def test_many_values_of_one_or_many_owners_are_all_kept_in_order(autojump_clock):
     registry = DuplicateRegistry[str]()
     supervisor = DynamicSupervisor(name="dyn")
@@ -35,6 +36,7 @@ async def test_many_values_of_one_or_many_owners_are_all_kept_in_order(autojump_
         assert registry.keys() == ["key", "other"] and len(registry) == 5
 
 
+@pytest.mark.row("R1")
 async def test_what_an_owner_had_is_gone_with_it_however_it_ends(autojump_clock):
     registry = DuplicateRegistry[str]()
     supervisor = DynamicSupervisor(name="dyn")
@@ -55,6 +57,7 @@ async def test_what_an_owner_had_is_gone_with_it_however_it_ends(autojump_clock)
         assert registry.lookup("key") == ["mine"] and len(registry) == 1
 
 
+@pytest.mark.row("R1")
 async def test_keys_of_owners_that_say_nothing_do_not_gather(autojump_clock):
     registry = DuplicateRegistry[int]()
     supervisor = DynamicSupervisor(name="dyn")
@@ -67,6 +70,7 @@ async def test_keys_of_owners_that_say_nothing_do_not_gather(autojump_clock):
         assert len(registry._entries) <= SLACK + 1
 
 
+@pytest.mark.row("R5", "R9")
 def test_keys_are_compared_with_their_types_and_taken_literally():
     registry = DuplicateRegistry[str]()
     keys = [1, 1.0, True, "1", "*", ("a", ...), ("a", "_"), (1,), (1.0,)]
@@ -78,6 +82,7 @@ def test_keys_are_compared_with_their_types_and_taken_literally():
     assert registry.lookup(("a", ...)) == ["('a', Ellipsis)"] and len(registry) == len(keys) - 2
 
 
+@pytest.mark.row("R6")
 def test_dispatch_calls_back_once_with_all_here_and_now():
     registry = DuplicateRegistry[str]()
     calls: list[list[str]] = []
@@ -93,6 +98,7 @@ def test_dispatch_calls_back_once_with_all_here_and_now():
     assert registry.lookup("key") == ["a", "b"]
 
 
+@pytest.mark.row("R7")
 async def test_unregistering_takes_all_of_the_callers_and_nobody_elses(autojump_clock):
     registry = DuplicateRegistry[str]()
     supervisor = DynamicSupervisor(name="dyn")
@@ -106,6 +112,7 @@ async def test_unregistering_takes_all_of_the_callers_and_nobody_elses(autojump_
             assert registry.lookup("key") == ["theirs"]
 
 
+@pytest.mark.row("R8")
 async def test_only_the_callers_matching_entries_go_and_counts_agree(autojump_clock):
     registry = DuplicateRegistry[int]()
     supervisor = DynamicSupervisor(name="dyn")
@@ -123,6 +130,7 @@ async def test_only_the_callers_matching_entries_go_and_counts_agree(autojump_cl
         assert registry.lookup("key", even) == [2] and len(registry) == 3
 
 
+@pytest.mark.row("R10")
 def test_one_query_language_over_keys_and_values():
     registry = DuplicateRegistry[int]()
     for key, value in [("a", 1), ("a", 2), ("b", 2), ("c", 3)]:

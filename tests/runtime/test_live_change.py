@@ -24,6 +24,7 @@ from .actor import Actor, Boom, actors, counts, listed, running, settle, supervi
 QUICK = Backoff(1e-6, 1e-6)
 
 
+@pytest.mark.row("S72")
 @pytest.mark.parametrize("significant", [False, True])
 @pytest.mark.parametrize("restart", [Restart.TEMPORARY, Restart.TRANSIENT])
 async def test_whether_one_child_is_significant_can_be_changed_and_takes_effect(
@@ -44,6 +45,7 @@ async def test_whether_one_child_is_significant_can_be_changed_and_takes_effect(
         assert (a.ups, b.ups) == (1, 1)
 
 
+@pytest.mark.row("S77")
 @pytest.mark.parametrize(
     "change",
     [
@@ -80,6 +82,7 @@ async def test_a_bad_spec_or_flag_is_refused_and_all_of_the_old_kept(autojump_cl
     assert run.ending is None
 
 
+@pytest.mark.row("S77")
 async def test_new_children_are_added_but_not_started_and_removed_ones_kept_until_deleted(
     autojump_clock,
 ):
@@ -109,6 +112,7 @@ async def test_new_children_are_added_but_not_started_and_removed_ones_kept_unti
         assert listed(supervisor) == {"b": "running", "c": "running"}
 
 
+@pytest.mark.row("S77")
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_a_new_child_is_not_started_by_a_restart_of_its_group(autojump_clock, strategy):
     a, b = Actor("a"), Actor("b")
@@ -120,6 +124,7 @@ async def test_a_new_child_is_not_started_by_a_restart_of_its_group(autojump_clo
         assert (a.ups, b.ups) == (2, 0)
 
 
+@pytest.mark.row("S77")
 async def test_changing_nothing_changes_nothing(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(a.spec(), strategy=Strategy.ONE_FOR_ALL, max_restarts=9)
@@ -133,6 +138,7 @@ async def test_changing_nothing_changes_nothing(autojump_clock):
         assert (supervisor.max_restarts, supervisor.max_seconds) == (9, 5.0)
 
 
+@pytest.mark.row("S77")
 async def test_the_changed_grace_holds_for_the_child_that_runs(autojump_clock):
     a = Actor("a")
     a.linger = 3
@@ -145,6 +151,7 @@ async def test_the_changed_grace_holds_for_the_child_that_runs(autojump_clock):
         assert supervisor.statistics().abandoned == 1
 
 
+@pytest.mark.row("S77")
 async def test_the_next_start_is_by_the_changed_spec(autojump_clock):
     old, new = Actor("a"), Actor("a")
     supervisor = supervisor_of(old.spec())
@@ -158,6 +165,7 @@ async def test_the_next_start_is_by_the_changed_spec(autojump_clock):
         assert supervisor.child("a").name == "renamed"
 
 
+@pytest.mark.row("S77")
 async def test_a_changed_strategy_rules_the_next_failure(autojump_clock):
     _, (a, b, c) = actors("a", "b", "c")
     supervisor = supervisor_of(a.spec(), b.spec(), c.spec(), max_restarts=9, backoff=QUICK)
@@ -174,6 +182,7 @@ async def test_a_changed_strategy_rules_the_next_failure(autojump_clock):
             assert counts(supervisor) == [3, 3, 0, 3]
 
 
+@pytest.mark.row("S77")
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_the_strategy_stays_while_it_is_at_work(autojump_clock, strategy):
     other = Strategy.ONE_FOR_ALL if strategy is Strategy.ONE_FOR_ONE else Strategy.ONE_FOR_ONE
@@ -193,6 +202,7 @@ async def test_the_strategy_stays_while_it_is_at_work(autojump_clock, strategy):
         assert listed(supervisor) == {"a": "running", "b": "running"}
 
 
+@pytest.mark.row("S77", "S78")
 @pytest.mark.parametrize("dynamic", [False, True])
 async def test_changed_limits_count_what_has_been(autojump_clock, dynamic):
     supervisor = DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
@@ -219,6 +229,7 @@ async def test_changed_limits_count_what_has_been(autojump_clock, dynamic):
     assert isinstance(run.ending, SupervisorFailed)
 
 
+@pytest.mark.row("S77")
 async def test_a_longer_window_remembers_longer(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(a.spec(), max_restarts=1, max_seconds=1)
@@ -232,6 +243,7 @@ async def test_a_longer_window_remembers_longer(autojump_clock):
     assert isinstance(run.ending, SupervisorFailed)
 
 
+@pytest.mark.row("S78")
 async def test_a_dynamic_childs_spec_can_be_changed_but_not_into_nonsense(autojump_clock):
     old, new = Actor("a"), Actor("a")
     supervisor = DynamicSupervisor(name="dyn")
@@ -265,6 +277,7 @@ async def test_before_it_runs_a_change_is_what_it_begins_with(autojump_clock):
         assert listed(supervisor) == {"b": "running"}
 
 
+@pytest.mark.row("S71")
 async def test_with_never_significant_specs_are_refused_again(autojump_clock):
     a = Actor("a")
     spec = a.spec(restart=Restart.TRANSIENT, significant=True)

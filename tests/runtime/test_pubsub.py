@@ -22,6 +22,7 @@ async def contents(mailbox):
     return [item.data for item in await mailbox.take()] if mailbox.depth else []
 
 
+@pytest.mark.row("P2")
 async def test_each_subscriber_gets_one_copy(autojump_clock):
     pubsub = PubSub()
     boxes = [inbox() for _ in range(3)]
@@ -33,6 +34,7 @@ async def test_each_subscriber_gets_one_copy(autojump_clock):
         assert await contents(box) == [b"1", b"2"]
 
 
+@pytest.mark.row("P8")
 async def test_all_copies_are_the_same_object(autojump_clock):
     pubsub = PubSub()
     a, b = inbox(), inbox()
@@ -45,6 +47,7 @@ async def test_all_copies_are_the_same_object(autojump_clock):
     first.frame = b"encoded once"
 
 
+@pytest.mark.row("P2")
 async def test_subscribing_twice_gives_two_copies():
     pubsub = PubSub()
     box = inbox()
@@ -56,6 +59,7 @@ async def test_subscribing_twice_gives_two_copies():
     assert await contents(box) == [b"y"]
 
 
+@pytest.mark.row("P1", "P5")
 async def test_the_set_of_subscribers_is_exact():
     pubsub = PubSub()
     a, b = inbox(), inbox()
@@ -72,6 +76,7 @@ async def test_the_set_of_subscribers_is_exact():
     assert await contents(a) == [] and await contents(b) == [b"x"]
 
 
+@pytest.mark.row("P3")
 async def test_topics_do_not_mix():
     pubsub = PubSub()
     boxes = {name: inbox() for name in ("a", "b", "a:b", "")}
@@ -84,6 +89,7 @@ async def test_topics_do_not_mix():
         assert boxes[name].depth == 0
 
 
+@pytest.mark.row("P4")
 async def test_the_sender_can_be_left_out():
     pubsub = PubSub()
     a, b, c = inbox(), inbox(), inbox()
@@ -129,6 +135,7 @@ async def test_the_history_keeps_the_last_ones():
     assert "unknown" not in pubsub.topics()
 
 
+@pytest.mark.row("P10")
 async def test_a_slow_subscriber_is_dropped_and_told_and_delays_nobody():
     pubsub = PubSub()
     slow, quick = inbox(2), inbox()
@@ -145,6 +152,7 @@ async def test_a_slow_subscriber_is_dropped_and_told_and_delays_nobody():
     assert caught.value.reason == "slow"
 
 
+@pytest.mark.row("P10")
 async def test_a_closed_mailbox_is_dropped_without_a_fuss():
     pubsub = PubSub()
     gone, here = inbox(), inbox()
@@ -259,6 +267,7 @@ operations = st.lists(
 )
 
 
+@pytest.mark.row("P10")
 @settings(max_examples=60, deadline=None)
 @given(operations)
 async def test_whoever_is_subscribed_gets_everything_once_and_in_order(steps):

@@ -19,6 +19,7 @@ from streampai.runtime.registry import SLACK
 from .actor import Boom, running, settle, supervisor_of
 
 
+@pytest.mark.row("R18")
 def test_a_name_leads_to_its_value_until_it_is_given_up():
     registry, value = Registry(), object()
     registry.register(("a", 1), value)
@@ -30,6 +31,7 @@ def test_a_name_leads_to_its_value_until_it_is_given_up():
     assert ("a", 1) not in registry and len(registry) == 0 and registry.keys() == []
 
 
+@pytest.mark.row("R2", "R16")
 def test_a_second_registration_is_refused_and_changes_nothing():
     registry, first = Registry(), object()
     registry.register("key", first)
@@ -41,6 +43,7 @@ def test_a_second_registration_is_refused_and_changes_nothing():
     assert len(registry._entries) == 1
 
 
+@pytest.mark.row("R5")
 def test_keys_are_compared_with_their_types():
     registry = Registry()
     keys = [1, 1.0, True, "1", (1,), (True,), (1.0,), ((1,),), (("1",),), b"1", None, 0, False, ""]
@@ -54,6 +57,7 @@ def test_keys_are_compared_with_their_types():
     assert registry.lookup(True) is None and registry.lookup(1) == "1"
 
 
+@pytest.mark.row("R7")
 def test_only_the_present_value_can_be_unregistered_and_repeating_is_fine():
     registry, old, new = Registry(), object(), object()
     registry.unregister("key", old)
@@ -80,6 +84,7 @@ def test_the_block_form_gives_the_name_up_in_any_case():
     assert len(registry) == 0
 
 
+@pytest.mark.row("R13")
 def test_unhashable_keys_are_an_error():
     registry = Registry()
     for ask in (registry.lookup, lambda key: registry.register(key, 1)):
@@ -87,6 +92,7 @@ def test_unhashable_keys_are_an_error():
             ask(("a", []))
 
 
+@pytest.mark.row("R11")
 def test_listeners_are_told_of_every_change():
     registry, told = Registry(), []
     registry.listen(told.append)
@@ -105,6 +111,7 @@ def test_listeners_are_told_of_every_change():
     assert len(told) == 2
 
 
+@pytest.mark.row("R1")
 async def test_after_many_deaths_nothing_is_left(autojump_clock):
     registry = Registry()
     supervisor = DynamicSupervisor(name="top")
@@ -127,6 +134,7 @@ async def test_after_many_deaths_nothing_is_left(autojump_clock):
         assert len(registry) == 0 and registry._entries == {}
 
 
+@pytest.mark.row("R3")
 async def test_the_name_of_an_owner_that_was_given_up_can_be_taken_at_once(autojump_clock):
     registry, told = Registry(), []
     registry.listen(told.append)
@@ -155,6 +163,7 @@ async def test_the_name_of_an_owner_that_was_given_up_can_be_taken_at_once(autoj
     ]
 
 
+@pytest.mark.row("R14")
 async def test_a_failed_start_leaves_no_name_behind(autojump_clock):
     registry = Registry()
 
@@ -170,6 +179,7 @@ async def test_a_failed_start_leaves_no_name_behind(autojump_clock):
     assert registry._entries == {}
 
 
+@pytest.mark.row("R15")
 async def test_only_the_owner_may_update_and_gets_new_and_old(autojump_clock):
     registry = Registry()
     told, results = [], []
@@ -206,6 +216,7 @@ async def test_only_the_owner_may_update_and_gets_new_and_old(autojump_clock):
     assert registry.keys() == []
 
 
+@pytest.mark.row("R15")
 async def test_the_successor_of_an_owner_may_not_update_in_its_place(autojump_clock):
     registry = Registry()
     refused = []
@@ -229,6 +240,7 @@ async def test_the_successor_of_an_owner_may_not_update_in_its_place(autojump_cl
         assert isinstance(refused[0], NotOwner)
 
 
+@pytest.mark.row("R1")
 async def test_names_of_owners_that_ended_without_a_word_do_not_gather(autojump_clock):
     registry, told = Registry(), []
     supervisor = DynamicSupervisor(name="top")
@@ -252,6 +264,7 @@ async def test_names_of_owners_that_ended_without_a_word_do_not_gather(autojump_
     assert ended == list(range(len(ended))) and len(ended) > 4 * SLACK
 
 
+@pytest.mark.row("R12")
 async def test_a_name_is_held_exactly_as_long_as_its_owner_lives(autojump_clock):
     registry = Registry()
 

@@ -20,6 +20,7 @@ from .actor import Actor, Boom, Reports, counts, listed, running, settle, superv
 ENDLESS = {"max_restarts": 10_000, "max_seconds": 1}
 
 
+@pytest.mark.row("S62")
 async def test_the_supervisor_answers_and_the_loop_can_be_ended(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(a.spec(), **ENDLESS)
@@ -46,6 +47,7 @@ async def test_the_supervisor_answers_and_the_loop_can_be_ended(autojump_clock):
         assert (await supervisor.restart_child("a")).running
 
 
+@pytest.mark.row("S62")
 @pytest.mark.parametrize("hang", [False, True], ids=["refusing", "hanging"])
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_stopping_the_supervisor_in_the_loop_does_not_hang(autojump_clock, strategy, hang):
@@ -63,6 +65,7 @@ async def test_stopping_the_supervisor_in_the_loop_does_not_hang(autojump_clock,
     assert run.scope.cancelled_caught
 
 
+@pytest.mark.row("S63")
 @pytest.mark.parametrize("hang", [False, True], ids=["refusing", "hanging"])
 async def test_in_rest_for_one_the_later_are_stopped_and_the_earlier_untouched(
     autojump_clock, hang
@@ -107,6 +110,7 @@ async def test_children_stopped_by_their_group_can_be_deleted_or_started_by_hand
         assert listed(supervisor) == dict.fromkeys("dba", "running")
 
 
+@pytest.mark.row("S64")
 async def test_a_dynamic_child_in_the_loop_is_stopped_by_its_old_handle(autojump_clock):
     a = Actor("a")
     supervisor = DynamicSupervisor(name="dyn", **ENDLESS)
@@ -126,6 +130,7 @@ async def test_a_dynamic_child_in_the_loop_is_stopped_by_its_old_handle(autojump
             await supervisor.terminate_child("a")
 
 
+@pytest.mark.row("D19")
 async def test_a_child_hanging_in_its_restart_can_be_removed(autojump_clock):
     a = Actor("a")
     supervisor = DynamicSupervisor(name="dyn")
@@ -139,6 +144,7 @@ async def test_a_child_hanging_in_its_restart_can_be_removed(autojump_clock):
         assert counts(supervisor) == [0, 0, 0, 0]
 
 
+@pytest.mark.row("D12")
 async def test_a_failed_restart_is_tried_again_and_may_succeed(autojump_clock):
     a = Actor("a")
     for supervisor in (supervisor_of(**ENDLESS), DynamicSupervisor(name="dyn", **ENDLESS)):
@@ -152,6 +158,7 @@ async def test_a_failed_restart_is_tried_again_and_may_succeed(autojump_clock):
             assert listed(supervisor) == {"a": "running"}
 
 
+@pytest.mark.row("D10")
 async def test_returning_before_being_up_counts_as_a_failed_restart(autojump_clock):
     starts = 0
 
@@ -176,6 +183,7 @@ async def test_returning_before_being_up_counts_as_a_failed_restart(autojump_clo
 # B1: past its budget a child with restart_later comes back later
 
 
+@pytest.mark.row("B1")
 async def test_past_its_budget_a_child_comes_back_later(autojump_clock):
     reports = Reports()
     a, other = Actor("a"), Actor("other")
@@ -200,6 +208,7 @@ async def test_past_its_budget_a_child_comes_back_later(autojump_clock):
         assert len(reports.of("delayed")) == 2
 
 
+@pytest.mark.row("B1")
 async def test_its_budget_is_its_own(autojump_clock):
     a, b, plain = Actor("a"), Actor("b"), Actor("plain")
     supervisor = DynamicSupervisor(name="users", max_restarts=2, max_seconds=3600)
@@ -219,6 +228,7 @@ async def test_its_budget_is_its_own(autojump_clock):
     assert isinstance(run.ending, SupervisorFailed) and run.ending.child == "plain"
 
 
+@pytest.mark.row("B1")
 async def test_a_delayed_child_can_be_stopped_meanwhile(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(a.spec(restart_later=30), max_restarts=0)

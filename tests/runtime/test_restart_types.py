@@ -26,6 +26,7 @@ def both(reports=None, **options):
     ]
 
 
+@pytest.mark.row("S37", "D9")
 @pytest.mark.parametrize("how", ORDERLY + CRASH, ids=repr)
 async def test_a_permanent_child_is_always_restarted(autojump_clock, how):
     for supervisor in both():
@@ -38,6 +39,7 @@ async def test_a_permanent_child_is_always_restarted(autojump_clock, how):
             assert counts(supervisor) == [1, 1, 0, 1]
 
 
+@pytest.mark.row("S38", "D9")
 @pytest.mark.parametrize("how", ORDERLY, ids=repr)
 async def test_a_transient_child_is_not_restarted_after_an_orderly_end(autojump_clock, how):
     static, dynamic = both()
@@ -57,6 +59,7 @@ async def test_a_transient_child_is_not_restarted_after_an_orderly_end(autojump_
                 assert counts(supervisor) == [0, 0, 0, 0]
 
 
+@pytest.mark.row("S39", "D9")
 async def test_a_transient_child_is_restarted_after_a_crash(autojump_clock):
     for supervisor in both():
         a = Actor("a")
@@ -68,6 +71,7 @@ async def test_a_transient_child_is_restarted_after_a_crash(autojump_clock):
             assert counts(supervisor) == [1, 1, 0, 1]
 
 
+@pytest.mark.row("S40", "D9", "T3")
 @pytest.mark.parametrize("how", ORDERLY + CRASH, ids=repr)
 async def test_a_temporary_child_is_never_restarted_and_its_id_is_free(autojump_clock, how):
     for supervisor in both():
@@ -82,6 +86,7 @@ async def test_a_temporary_child_is_never_restarted_and_its_id_is_free(autojump_
             assert counts(supervisor) == [1, 1, 0, 1]
 
 
+@pytest.mark.row("S43")
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 async def test_a_temporary_bystander_is_stopped_and_forgotten_for_free(autojump_clock, strategy):
     a, b, c = Actor("a"), Actor("b"), Actor("c")
@@ -96,6 +101,7 @@ async def test_a_temporary_bystander_is_stopped_and_forgotten_for_free(autojump_
     assert run.ending is None
 
 
+@pytest.mark.row("S74")
 @pytest.mark.parametrize("restart", Restart)
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_only_temporary_specs_are_forgotten(autojump_clock, restart, strategy):
@@ -123,6 +129,7 @@ async def test_only_temporary_specs_are_forgotten(autojump_clock, restart, strat
             assert listed(supervisor) == expected[restart]
 
 
+@pytest.mark.row("D15")
 async def test_an_end_is_reported_with_its_reason_and_error(autojump_clock):
     reports = Reports()
     a = Actor("a")
@@ -142,6 +149,7 @@ async def test_an_end_is_reported_with_its_reason_and_error(autojump_clock):
 # X3: exception groups
 
 
+@pytest.mark.row("X3")
 @pytest.mark.parametrize(
     ("error", "restarted"),
     [
@@ -163,6 +171,7 @@ async def test_a_group_is_judged_by_its_leaves(autojump_clock, error, restarted)
         assert reports.of("exited")[0].error is error
 
 
+@pytest.mark.row("X3")
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
 @pytest.mark.parametrize("restart", Restart)
 async def test_what_is_meant_for_the_root_goes_there_after_an_orderly_stop(
@@ -182,6 +191,7 @@ async def test_what_is_meant_for_the_root_goes_there_after_an_orderly_stop(
     assert trio.current_time() == 2
 
 
+@pytest.mark.row("X3")
 async def test_a_fatal_leaf_in_a_group_goes_to_the_root_with_its_group(autojump_clock):
     a = Actor("a")
     group = BaseExceptionGroup("", [Boom(), KeyboardInterrupt()])
@@ -261,6 +271,7 @@ async def test_a_fault_in_the_report_callable_ends_the_supervisor_in_order(autoj
     }
 
 
+@pytest.mark.row("D13")
 async def test_the_limit_names_supervisor_child_and_cause(autojump_clock):
     reports = Reports()
     a = Actor("a")

@@ -36,6 +36,7 @@ async def idle(argument, *, task_status):
     await trio.sleep_forever()
 
 
+@pytest.mark.row("S56", "S73")
 @pytest.mark.parametrize("dynamic", [False, True])
 async def test_what_a_temporary_child_was_started_with_is_not_kept(autojump_clock, dynamic):
     supervisor = DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
@@ -103,6 +104,7 @@ async def test_failures_leave_no_cycles_for_the_collector(autojump_clock, what):
         assert found < allowed
 
 
+@pytest.mark.row("X8")
 async def test_after_many_lives_of_a_tree_everything_is_back_to_where_it_was(autojump_clock):
     registry, pubsub = Registry(), PubSub()
 
@@ -168,6 +170,7 @@ async def start_and_stop(supervisor, number, **fields):
     return up - before, process_time() - up
 
 
+@pytest.mark.row("S75", "S76")
 @pytest.mark.parametrize("dynamic", [False, True])
 async def test_ten_times_as_many_take_about_ten_times_as_long(autojump_clock, dynamic):
     def supervisor():

@@ -103,6 +103,7 @@ async def served(nursery, **options):
     return it
 
 
+@pytest.mark.row("G1")
 async def test_a_call_returns_the_answer_and_a_cast_does_not_wait(autojump_clock, nursery):
     server = (await served(nursery)).server
     assert await server.call(Add(amount=2)) == 2
@@ -113,6 +114,7 @@ async def test_a_call_returns_the_answer_and_a_cast_does_not_wait(autojump_clock
     assert trio.current_time() == 5
 
 
+@pytest.mark.row("G5")
 async def test_it_is_found_by_its_key_while_it_runs(autojump_clock, nursery):
     it = await served(nursery)
     assert it.registry.lookup(("counter", 1)) is it.server
@@ -122,6 +124,7 @@ async def test_it_is_found_by_its_key_while_it_runs(autojump_clock, nursery):
     assert it.registry.lookup(("counter", 1)) is None
 
 
+@pytest.mark.row("G8")
 async def test_messages_keep_their_order(autojump_clock, nursery):
     seen = []
 
@@ -149,6 +152,7 @@ async def test_messages_keep_their_order(autojump_clock, nursery):
         assert [n for who, n in seen if who == name] == list(range(20))
 
 
+@pytest.mark.row("G2", "G3", "T5")
 async def test_no_answer_in_time_is_a_timeout_and_the_late_answer_is_thrown_away(
     autojump_clock, nursery
 ):
@@ -163,6 +167,7 @@ async def test_no_answer_in_time_is_a_timeout_and_the_late_answer_is_thrown_away
     assert trio.current_time() == 11
 
 
+@pytest.mark.row("G1", "G2")
 async def test_a_call_to_nobody_says_so(autojump_clock):
     server = Counter(Registry())
     for ask in (server.call, server.cast):
@@ -174,6 +179,7 @@ async def test_a_call_to_nobody_says_so(autojump_clock):
     assert server.depth == 0
 
 
+@pytest.mark.row("G2")
 @pytest.mark.parametrize("how", ["cancel", "crash"])
 async def test_waiting_calls_end_when_the_server_ends(autojump_clock, nursery, how):
     it = await served(nursery, capacity=2)
@@ -237,6 +243,7 @@ async def test_an_expected_error_nobody_waits_for_is_not_swallowed(autojump_cloc
     assert isinstance(it.ending, Refused)
 
 
+@pytest.mark.row("G2")
 async def test_calling_itself_is_an_error_and_no_deadlock(autojump_clock, nursery):
     it = await served(nursery)
     with pytest.raises(NotRunning) as caught:
@@ -394,6 +401,7 @@ async def test_a_failing_init_fails_the_start_and_the_calls(autojump_clock, nurs
     assert len(registry) == 0
 
 
+@pytest.mark.row("R14")
 async def test_a_second_server_of_the_same_name_does_not_start(autojump_clock, nursery):
     it = await served(nursery)
     second = Counter(it.registry)
@@ -422,6 +430,7 @@ async def test_a_restarted_server_begins_anew_with_the_same_name(autojump_clock)
             await old.call(Add(amount=1))
 
 
+@pytest.mark.row("R3")
 async def test_the_name_of_an_abandoned_server_is_free_for_its_successor(autojump_clock):
     registry = Registry()
 

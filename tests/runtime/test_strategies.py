@@ -27,6 +27,7 @@ async def crash(actor):
     await trio.sleep(60)
 
 
+@pytest.mark.row("S44")
 async def test_one_for_one_replaces_only_the_dead_and_the_third_failure_is_too_many(autojump_clock):
     story, (a, b) = actors("a", "b")
     supervisor = supervisor_of(a.spec(), b.spec(), **QUICK)
@@ -42,6 +43,7 @@ async def test_one_for_one_replaces_only_the_dead_and_the_third_failure_is_too_m
     assert b.ups == 1
 
 
+@pytest.mark.row("S45")
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_who_cannot_start_again_uses_up_the_budget_for_all(autojump_clock, strategy):
     story, (a, b) = actors("a", "b")
@@ -63,6 +65,7 @@ async def test_who_cannot_start_again_uses_up_the_budget_for_all(autojump_clock,
     assert story[-1] == "-a"
 
 
+@pytest.mark.row("S47", "S50")
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 async def test_a_sibling_unable_to_restart_ends_everything(autojump_clock, strategy):
     story, (a, b, c) = actors("a", "b", "c")
@@ -74,6 +77,7 @@ async def test_a_sibling_unable_to_restart_ends_everything(autojump_clock, strat
     assert [story.count(f"+{id}") - story.count(f"-{id}") for id in "abc"] == [0, 0, 0]
 
 
+@pytest.mark.row("S46")
 async def test_one_for_all_replaces_everyone_in_order(autojump_clock):
     story, abc = actors("a", "b", "c")
     supervisor = supervisor_of(
@@ -92,6 +96,7 @@ async def test_one_for_all_replaces_everyone_in_order(autojump_clock):
     assert isinstance(run.ending, SupervisorFailed)
 
 
+@pytest.mark.row("S48")
 async def test_one_for_all_begins_again_when_a_sibling_refuses(autojump_clock):
     story, (a, b) = actors("a", "b")
     supervisor = supervisor_of(a.spec(), b.spec(), strategy=Strategy.ONE_FOR_ALL, max_restarts=3)
@@ -108,6 +113,7 @@ async def test_one_for_all_begins_again_when_a_sibling_refuses(autojump_clock):
         assert listed(supervisor) == {"a": "running", "b": "running"}
 
 
+@pytest.mark.row("S49", "S58")
 async def test_rest_for_one_replaces_the_dead_and_the_later_ones_in_order(autojump_clock):
     story, abcd = actors("a", "b", "c", "d")
     a, b, c, d = abcd
@@ -128,6 +134,7 @@ async def test_rest_for_one_replaces_the_dead_and_the_later_ones_in_order(autoju
     assert (a.ups, b.ups, c.ups, d.ups) == (1, 2, 2, 3)
 
 
+@pytest.mark.row("S51")
 async def test_rest_for_one_retries_only_the_one_that_refuses(autojump_clock):
     story, (a, b) = actors("a", "b")
     supervisor = supervisor_of(a.spec(), b.spec(), strategy=Strategy.REST_FOR_ONE, max_restarts=3)
@@ -247,6 +254,7 @@ async def test_a_child_stopped_on_request_stays_stopped_when_its_group_restarts(
         assert b.ups == 1
 
 
+@pytest.mark.row("S29")
 async def test_the_window_really_slides(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(a.spec(), max_restarts=1, max_seconds=1)
@@ -290,6 +298,7 @@ async def test_the_first_restart_comes_at_once_and_the_next_ones_wait_longer(aut
         assert a.ups == 8
 
 
+@pytest.mark.row("S52")
 async def test_dynamic_children_share_the_budget(autojump_clock):
     abc = [Actor(id) for id in "abc"]
     supervisor = DynamicSupervisor(name="dyn", **QUICK)
@@ -303,6 +312,7 @@ async def test_dynamic_children_share_the_budget(autojump_clock):
     assert [child.outcome.how for child in children] == ["error", "error", "error"]
 
 
+@pytest.mark.row("S55", "D13")
 async def test_a_dynamic_child_that_cannot_restart_takes_all_down(autojump_clock):
     a, b = Actor("a"), Actor("b")
     supervisor = DynamicSupervisor(name="dyn", **QUICK)
@@ -315,6 +325,7 @@ async def test_a_dynamic_child_that_cannot_restart_takes_all_down(autojump_clock
     assert other.outcome.how == "shutdown"
 
 
+@pytest.mark.row("S57", "D10")
 @pytest.mark.parametrize("restart", [Restart.PERMANENT, Restart.TRANSIENT])
 async def test_a_child_without_work_on_its_restart_is_dropped_if_dynamic(autojump_clock, restart):
     a, b = Actor("a"), Actor("b")
@@ -330,6 +341,7 @@ async def test_a_child_without_work_on_its_restart_is_dropped_if_dynamic(autojum
         assert counts(dynamic) == [0, 0, 0, 0]
 
 
+@pytest.mark.row("S59")
 async def test_three_supervisors_under_one(autojump_clock):
     workers = {name: Actor(name) for name in ("a", "b", "c")}
     inner = {}
@@ -358,6 +370,7 @@ async def test_three_supervisors_under_one(autojump_clock):
         assert extra.ups == 1
 
 
+@pytest.mark.row("S61")
 async def test_registered_names_follow_every_restart_and_are_gone_at_the_end(autojump_clock):
     registry = Registry()
     worker = Actor("worker")

@@ -21,6 +21,7 @@ from streampai.runtime import (
 from .actor import Actor, Boom, counts, listed, running, settle, supervisor_of
 
 
+@pytest.mark.row("S23", "D20")
 async def test_the_whole_life_of_a_child(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of()
@@ -64,6 +65,7 @@ async def test_the_whole_life_of_a_child(autojump_clock):
         assert counts(supervisor) == [1, 1, 0, 1]
 
 
+@pytest.mark.row("S24", "D18")
 async def test_the_whole_life_of_a_dynamic_child(autojump_clock):
     a = Actor("a")
     supervisor, stranger = DynamicSupervisor(name="top"), DynamicSupervisor(name="other")
@@ -88,6 +90,7 @@ async def test_the_whole_life_of_a_dynamic_child(autojump_clock):
         assert counts(supervisor) == [0, 0, 0, 0]
 
 
+@pytest.mark.row("X10")
 async def test_a_stale_handle_never_addresses_a_successor(autojump_clock):
     a = Actor("a")
     supervisor = DynamicSupervisor(name="top")
@@ -110,6 +113,7 @@ async def test_a_stale_handle_never_addresses_a_successor(autojump_clock):
         assert newest.running
 
 
+@pytest.mark.row("S25", "S54", "D7")
 async def test_extra_information_is_given_to_whoever_starts(autojump_clock):
     a = Actor("a")
     a.value = {"port": 1}
@@ -133,6 +137,7 @@ async def test_extra_information_is_given_to_whoever_starts(autojump_clock):
         assert dynamic.child("b").value == "two"
 
 
+@pytest.mark.row("S30", "S31")
 async def test_children_are_listed_newest_first(autojump_clock):
     supervisor = supervisor_of()
     async with running(supervisor):
@@ -149,6 +154,7 @@ async def test_children_are_listed_newest_first(autojump_clock):
             supervisor.child("b")
 
 
+@pytest.mark.row("S33", "S34")
 @pytest.mark.parametrize("type", ChildType)
 async def test_counts_and_list_agree_for_very_many(autojump_clock, type):
     supervisor = DynamicSupervisor(name="top")
@@ -169,6 +175,7 @@ async def test_counts_and_list_agree_for_very_many(autojump_clock, type):
         assert counts(supervisor) == [0, 0, 0, 0]
 
 
+@pytest.mark.row("S35", "D10")
 async def test_children_being_restarted_are_counted_but_not_active(autojump_clock):
     abc = [Actor(id) for id in "abc"]
     supervisor = DynamicSupervisor(name="top", max_restarts=1000, max_seconds=1)
@@ -189,6 +196,7 @@ async def test_children_being_restarted_are_counted_but_not_active(autojump_cloc
             assert counts(supervisor) == [3 - n, 3 - n, 0, 3 - n]
 
 
+@pytest.mark.row("D8", "T2")
 async def test_max_children_counts_those_being_restarted_and_started(autojump_clock):
     a, b, c = Actor("a"), Actor("b"), Actor("c")
     supervisor = DynamicSupervisor(name="top", max_children=2, max_restarts=1000, max_seconds=1)
@@ -209,6 +217,7 @@ async def test_max_children_counts_those_being_restarted_and_started(autojump_cl
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.row("D5")
 async def test_lowering_max_children_keeps_the_present_ones(autojump_clock):
     supervisor = DynamicSupervisor(name="top", max_children=2)
     async with running(supervisor):
@@ -224,6 +233,7 @@ async def test_lowering_max_children_keeps_the_present_ones(autojump_clock):
         assert supervisor.max_children == 1
 
 
+@pytest.mark.row("D6", "S68")
 async def test_wrong_specs_are_refused_even_by_a_supervisor_that_does_not_run():
     for supervisor in (supervisor_of(), DynamicSupervisor(name="dyn")):
         with pytest.raises(InvalidSpec):
@@ -232,6 +242,7 @@ async def test_wrong_specs_are_refused_even_by_a_supervisor_that_does_not_run():
             await supervisor.start_child(Actor().spec(significant=True, restart=Restart.TRANSIENT))
 
 
+@pytest.mark.row("G4")
 async def test_a_child_that_stops_itself_is_told_instead_of_waiting_for_ever(autojump_clock):
     caught = []
 
@@ -280,6 +291,7 @@ async def test_a_slow_start_holds_up_nobody(autojump_clock):
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.row("D1")
 async def test_a_dynamic_supervisor_may_be_a_child_several_side_by_side(autojump_clock):
     found = {}
 

@@ -25,6 +25,7 @@ from streampai.runtime import (
 from .actor import Actor, Boom, Reports, actors, counts, listed, running, settle, supervisor_of
 
 
+@pytest.mark.row("S1")
 async def test_a_supervisor_without_children_starts_and_stops(autojump_clock):
     supervisor = supervisor_of()
     async with running(supervisor) as run:
@@ -33,6 +34,7 @@ async def test_a_supervisor_without_children_starts_and_stops(autojump_clock):
     assert run.scope.cancelled_caught
 
 
+@pytest.mark.row("X4")
 async def test_started_gives_the_supervisor_when_all_children_are_up(autojump_clock):
     story, (a, b) = actors("a", "b")
     supervisor = supervisor_of(a.spec(), b.spec())
@@ -43,6 +45,7 @@ async def test_started_gives_the_supervisor_when_all_children_are_up(autojump_cl
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.row("S3")
 async def test_a_permanent_child_that_has_nothing_to_run_stays_listed(autojump_clock):
     a, b = Actor("a"), Actor("b")
     a.value = IGNORE
@@ -55,6 +58,7 @@ async def test_a_permanent_child_that_has_nothing_to_run_stays_listed(autojump_c
         assert a.starts == 1
 
 
+@pytest.mark.row("S4")
 async def test_a_temporary_child_that_has_nothing_to_run_is_forgotten(autojump_clock):
     a, b = Actor("a"), Actor("b")
     a.value = IGNORE
@@ -63,6 +67,7 @@ async def test_a_temporary_child_that_has_nothing_to_run_is_forgotten(autojump_c
         assert counts(supervisor) == [1, 1, 0, 1]
 
 
+@pytest.mark.row("S5")
 async def test_the_same_when_it_is_added_later(autojump_clock):
     a = Actor("a")
     a.value = IGNORE
@@ -75,6 +80,7 @@ async def test_the_same_when_it_is_added_later(autojump_clock):
         assert listed(supervisor) == {"a": "stopped"}
 
 
+@pytest.mark.row("S6", "S7", "D7")
 @pytest.mark.parametrize("restart", Restart)
 async def test_a_dynamic_supervisor_forgets_every_child_without_work(autojump_clock, restart):
     a = Actor("a")
@@ -103,6 +109,7 @@ async def test_a_child_without_work_that_goes_on_is_stopped(autojump_clock):
         assert listed(supervisor) == {"a": "stopped"}
 
 
+@pytest.mark.row("S9")
 async def test_a_child_that_fails_at_boot_fails_the_start_and_stops_the_others(autojump_clock):
     story, (a, b, c) = actors("a", "b", "c")
     b.refuse = Boom("no")
@@ -113,6 +120,7 @@ async def test_a_child_that_fails_at_boot_fails_the_start_and_stops_the_others(a
     assert story == ["+a", "-a"]
 
 
+@pytest.mark.row("S42")
 async def test_a_nested_failure_at_boot_tells_the_whole_chain(autojump_clock):
     worker = Actor("worker")
     worker.refuse = Boom("root")
@@ -132,6 +140,7 @@ async def test_a_nested_failure_at_boot_tells_the_whole_chain(autojump_clock):
     assert chain.cause.cause.cause.__traceback__ is not None
 
 
+@pytest.mark.row("S10", "S12", "D7")
 @pytest.mark.parametrize(
     "kind", [lambda: supervisor_of(), lambda: DynamicSupervisor(name="top")], ids=["static", "dyn"]
 )
@@ -149,6 +158,7 @@ async def test_a_failing_start_child_tells_why_and_lists_nothing(autojump_clock,
         assert counts(supervisor) == [1, 1, 0, 1]
 
 
+@pytest.mark.row("S10", "X4")
 async def test_a_child_that_returns_before_it_is_up_has_failed_to_start(autojump_clock):
     async def start(*, task_status):
         await trio.sleep(1)
@@ -160,6 +170,7 @@ async def test_a_child_that_returns_before_it_is_up_has_failed_to_start(autojump
         assert counts(supervisor) == [0, 0, 0, 0]
 
 
+@pytest.mark.row("S10", "D7")
 @pytest.mark.parametrize("start", [lambda task_status: "rubbish", lambda: None])
 async def test_rubbish_for_a_start_function_is_a_failed_start(autojump_clock, start):
     supervisor = supervisor_of()
@@ -169,6 +180,7 @@ async def test_rubbish_for_a_start_function_is_a_failed_start(autojump_clock, st
         assert isinstance(caught.value.cause, TypeError)
 
 
+@pytest.mark.row("S11")
 async def test_a_failed_manual_restart_leaves_the_child_listed_as_stopped(autojump_clock):
     a = Actor("a")
     supervisor = supervisor_of(a.spec())
@@ -182,6 +194,7 @@ async def test_a_failed_manual_restart_leaves_the_child_listed_as_stopped(autoju
         assert (await supervisor.restart_child("a")).running
 
 
+@pytest.mark.row("S36")
 async def test_a_name_taken_by_an_outsider_is_a_failed_start(autojump_clock):
     registry, outsider = Registry(), object()
     registry.register("name", outsider)
@@ -201,6 +214,7 @@ async def test_a_name_taken_by_an_outsider_is_a_failed_start(autojump_clock):
         assert registry.lookup("name") is outsider
 
 
+@pytest.mark.row("X4")
 async def test_started_means_that_the_child_said_so(autojump_clock):
     may_start = trio.Event()
 
@@ -226,6 +240,7 @@ async def test_started_means_that_the_child_said_so(autojump_clock):
         assert listed(supervisor) == {"a": "running"}
 
 
+@pytest.mark.row("X4")
 async def test_a_cancelled_start_leaves_nothing_behind(autojump_clock):
     a = Actor("a")
     a.hang = True
@@ -271,6 +286,7 @@ async def test_a_child_without_handshake_comes_before_the_next_with_one(autojump
         assert order == ["quiet"] * 3 + ["polite"]
 
 
+@pytest.mark.row("S13", "D2")
 def test_defaults_are_filled_in():
     spec = ChildSpec(id=("user", 42), start=Actor())
     assert spec.restart is Restart.PERMANENT
@@ -286,6 +302,7 @@ def test_defaults_are_filled_in():
     assert DynamicSupervisor(name="d").max_children is None
 
 
+@pytest.mark.row("S13")
 async def test_a_spec_can_be_read_back(autojump_clock):
     a = Actor("a")
     spec = a.spec(shutdown=7)
@@ -298,6 +315,7 @@ async def test_a_spec_can_be_read_back(autojump_clock):
             supervisor.child_spec(["not", "hashable"])
 
 
+@pytest.mark.row("S15", "S26", "D14")
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -325,6 +343,7 @@ def test_every_wrong_field_has_its_own_error(field, value):
     assert field in str(caught.value)
 
 
+@pytest.mark.row("S15")
 def test_an_unknown_or_missing_field_is_refused():
     with pytest.raises(TypeError):
         ChildSpec(id="a", start=Actor(), foo=1)
@@ -334,6 +353,7 @@ def test_an_unknown_or_missing_field_is_refused():
         ChildSpec(id="a")
 
 
+@pytest.mark.row("S26", "S27", "D14")
 @pytest.mark.parametrize("restart", Restart)
 @pytest.mark.parametrize("type", ChildType)
 @pytest.mark.parametrize("shutdown", [0, 0.001, 5, math.inf])
@@ -353,6 +373,7 @@ def test_every_legal_combination_is_accepted(restart, type, shutdown, significan
         Supervisor([spec], name="s", auto_shutdown=mode)
 
 
+@pytest.mark.row("S26")
 def test_duplicate_ids_and_foreign_objects_are_refused():
     with pytest.raises(InvalidSpec):
         supervisor_of(Actor("a").spec(), Actor("a").spec())
@@ -360,6 +381,7 @@ def test_duplicate_ids_and_foreign_objects_are_refused():
         Supervisor(["a"], name="s")
 
 
+@pytest.mark.row("S8", "S28", "D3")
 @pytest.mark.parametrize(
     "flags",
     [
@@ -381,6 +403,7 @@ def test_every_wrong_flag_of_a_supervisor_is_refused(flags):
     assert caught.value.field == next(iter(flags))
 
 
+@pytest.mark.row("S28", "D3")
 @pytest.mark.parametrize(
     "flags", [{"max_restarts": -1}, {"max_seconds": 0}, {"max_children": -1}, {"max_children": "1"}]
 )
@@ -390,6 +413,7 @@ def test_every_wrong_flag_of_a_dynamic_supervisor_is_refused(flags):
     assert caught.value.field == next(iter(flags))
 
 
+@pytest.mark.row("S41")
 async def test_starting_on_request_is_not_reported_but_starting_by_itself_is(autojump_clock):
     reports = Reports()
     a, b = Actor("a"), Actor("b")

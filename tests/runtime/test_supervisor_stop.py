@@ -23,6 +23,7 @@ from .actor import Actor, Boom, Reports, actors, counts, listed, running, settle
 HOWS = [None, Shutdown(), Shutdown("why"), Boom("other")]
 
 
+@pytest.mark.row("S58")
 async def test_everything_stops_in_reverse_start_order(autojump_clock):
     story, abc = actors("a", "b", "c")
     async with running(supervisor_of(*(actor.spec() for actor in abc))):
@@ -40,6 +41,7 @@ async def test_one_stops_only_when_the_one_after_it_has_ended(autojump_clock):
     assert story == ["+a", "+b", "-b", "-a"]
 
 
+@pytest.mark.row("S16")
 async def test_an_infinite_grace_is_waited_for(autojump_clock):
     reports = Reports()
     a, b = Actor("a"), Actor("b")
@@ -54,6 +56,7 @@ async def test_an_infinite_grace_is_waited_for(autojump_clock):
     assert [report.reason for report in reports.of("exited")] == ["shutdown", "shutdown"]
 
 
+@pytest.mark.row("S17", "S18", "D16")
 @pytest.mark.parametrize("dynamic", [False, True])
 async def test_who_overruns_its_grace_is_given_up_at_the_deadline(autojump_clock, dynamic):
     reports = Reports()
@@ -79,6 +82,7 @@ async def test_who_overruns_its_grace_is_given_up_at_the_deadline(autojump_clock
     assert supervisor.statistics().zombies == 0
 
 
+@pytest.mark.row("S19", "S20", "D15")
 @pytest.mark.parametrize("dynamic", [False, True])
 async def test_without_a_grace_a_child_is_killed(autojump_clock, dynamic):
     ten = [Actor(n) for n in range(10)]
@@ -103,6 +107,7 @@ async def test_a_killed_child_gets_no_time_for_a_clean_up(autojump_clock):
         assert supervisor.statistics().abandoned == 1
 
 
+@pytest.mark.row("S21")
 @pytest.mark.parametrize("restart", Restart)
 @pytest.mark.parametrize("how", HOWS, ids=repr)
 async def test_who_ends_by_itself_during_the_shutdown_keeps_its_reason(
@@ -128,6 +133,7 @@ async def test_who_ends_by_itself_during_the_shutdown_keeps_its_reason(
     assert run.scope.cancelled_caught and run.ending is None
 
 
+@pytest.mark.row("S22", "D15")
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("restart", Restart)
 @pytest.mark.parametrize("how", HOWS[1:], ids=repr)
@@ -148,6 +154,7 @@ async def test_the_answer_to_the_stop_request_is_kept_and_harms_nobody(
     assert reports.of("exited")[0].error is how
 
 
+@pytest.mark.row("D17")
 async def test_a_normal_return_in_answer_to_the_stop_request_is_not_restarted(autojump_clock):
     async def polite(*, task_status):
         task_status.started()
@@ -163,6 +170,7 @@ async def test_a_normal_return_in_answer_to_the_stop_request_is_not_restarted(au
         assert listed(supervisor) == {"a": "stopped"}
 
 
+@pytest.mark.row("D17")
 async def test_graces_of_all_kinds_may_be_mixed(autojump_clock):
     supervisor = DynamicSupervisor(name="top")
     async with open_room(), running(supervisor) as run:
@@ -189,6 +197,7 @@ async def test_graces_of_all_kinds_may_be_mixed(autojump_clock):
         assert trio.current_time() == 4
 
 
+@pytest.mark.row("S53")
 async def test_dynamic_children_stop_at_the_same_time(autojump_clock):
     supervisor = DynamicSupervisor(name="top")
     async with open_room(), running(supervisor) as run:
@@ -203,6 +212,7 @@ async def test_dynamic_children_stop_at_the_same_time(autojump_clock):
         assert [c.outcome.how for c in children] == ["shutdown", "shutdown", "abandoned"]
 
 
+@pytest.mark.row("D16")
 async def test_each_dynamic_child_is_given_up_at_its_own_deadline(autojump_clock):
     given_up = {}
 
@@ -234,6 +244,7 @@ async def stubborn(*, task_status):
             await trio.sleep_until(100)
 
 
+@pytest.mark.row("X1", "S60")
 async def test_a_child_that_runs_on_through_every_cancellation_is_abandoned():
     # With the real clock: such a task never lets time stand still.
     go_on = True
@@ -252,6 +263,7 @@ async def test_a_child_that_runs_on_through_every_cancellation_is_abandoned():
         go_on = False
 
 
+@pytest.mark.row("X1", "S60")
 async def test_a_child_that_swallows_cancellation_is_abandoned_and_told(autojump_clock):
     reports = Reports()
     story, (a,) = actors("a")
@@ -267,6 +279,7 @@ async def test_a_child_that_swallows_cancellation_is_abandoned_and_told(autojump
         assert [task.name for task in room.child_tasks] == ["bad"]
 
 
+@pytest.mark.row("X1")
 async def test_terminating_one_takes_its_grace_and_a_successor_can_start(autojump_clock):
     supervisor = supervisor_of(ChildSpec(id="bad", start=stubborn, shutdown=2))
     async with open_room(), running(supervisor):
@@ -296,6 +309,7 @@ async def test_a_group_restart_does_not_wait_for_it_for_ever(autojump_clock):
         assert supervisor.statistics().zombies == 1
 
 
+@pytest.mark.row("X1")
 async def test_a_nested_supervisor_with_a_zombie_ends_and_is_restarted(autojump_clock):
     starts = 0
 
@@ -352,6 +366,7 @@ async def test_at_the_root_without_a_room_the_supervisor_stays_with_its_zombie(a
 # B4 and the rest
 
 
+@pytest.mark.row("B4")
 async def test_children_that_end_while_very_many_are_stopped_are_no_failures(autojump_clock):
     for _ in range(5):
         reports = Reports()
@@ -371,6 +386,7 @@ async def test_children_that_end_while_very_many_are_stopped_are_no_failures(aut
         assert {a.starts for a in flock} == {1}
 
 
+@pytest.mark.row("S23")
 async def test_a_stopped_supervisor_answers_not_running(autojump_clock):
     static, dynamic = supervisor_of(Actor("a").spec()), DynamicSupervisor(name="dyn")
     for supervisor in (static, dynamic):
@@ -458,6 +474,7 @@ async def test_a_child_still_starting_is_stopped_with_its_supervisor(autojump_cl
     assert trio.current_time() == 2
 
 
+@pytest.mark.row("S1")
 async def test_children_get_time_to_say_goodbye_when_all_above_is_cancelled(autojump_clock):
     said = []
 

@@ -128,6 +128,7 @@ async def test_a_short_watchdog_is_fed_in_time(manager, open_notifier, nursery, 
         assert "WATCHDOG=1" in manager.heard()
 
 
+@pytest.mark.row("X2")
 async def test_a_heartbeat_that_hangs_starves_the_watchdog(
     manager, open_notifier, nursery, autojump_clock
 ):
@@ -155,6 +156,7 @@ async def test_without_a_watchdog_there_is_no_heartbeat(
     assert manager.heard() == ["STATUS=up"]
 
 
+@pytest.mark.row("X2")
 async def test_the_lag_of_the_loop_is_measured(open_notifier, nursery, mock_clock):
     telemetry = Telemetry()
     measured = []
