@@ -221,7 +221,9 @@ class CloudflareOutputManager(Server):
 
         async with trio.open_nursery() as nursery:
             for place, platforms in sharing.items():
-                nursery.start_soon(ensure, place, platforms)
+                nursery.start_soon(
+                    ensure, place, platforms, name=f"{self.name}/create/{platforms[0]}"
+                )
         return results
 
     async def _ensure_one(
@@ -275,5 +277,5 @@ class CloudflareOutputManager(Server):
 
         async with trio.open_nursery() as nursery:
             for output in outputs:
-                nursery.start_soon(delete, output)
+                nursery.start_soon(delete, output, name=f"{self.name}/delete/{output.uid}")
         return errors

@@ -18,6 +18,10 @@ from ..cloudflare.models import InputState, InputStatus
 from ..platforms.platform import Now
 from .transitions import StreamStatus
 
+# Times of leaving that are told of one absence differ by this much at most: they are
+# corrected by a header that counts whole seconds. A later one is another absence.
+SAME_ABSENCE = timedelta(seconds=5)
+
 
 class DisconnectClock:
     """``started(deadline)``, ``stopped()`` and ``expired()`` are awaited as these happen.
@@ -48,6 +52,11 @@ class DisconnectClock:
 
     async def run(self) -> None:
         with compose_values(status=self._status, input=self._input) as both:
+            if self._stored() is not None:
+                # The encoder may have come back while nobody watched: that deadline is over.
+                await both.wait_value(lambda value: _not_streaming(value) or _is_known(value))
+                if _clock_is_off(both.value):
+                    await self._stopped()
             while True:
                 await both.wait_value(_encoder_is_gone)
                 deadline = self._deadline()
@@ -64,12 +73,14 @@ class DisconnectClock:
                     await both.wait_value(_not_streaming)
 
     def _deadline(self) -> datetime:
-        if (stored := self._stored()) is not None:
-            return stored
         now = self._now()
         # An encoder that never was in has no time of leaving.
         left_at = min(self._input.value.since or now, now)
-        return left_at + timedelta(seconds=self._timeout)
+        deadline = left_at + timedelta(seconds=self._timeout)
+        stored = self._stored()
+        if stored is None or (self._input.value.since and deadline > stored + SAME_ABSENCE):
+            return deadline
+        return stored
 
 
 def _encoder_is_gone(value: Any) -> bool:

@@ -109,7 +109,7 @@ class Outgoing:
 
         async with trio.open_nursery() as nursery:
             for platform in list(platforms):
-                nursery.start_soon(one, platform)
+                nursery.start_soon(one, platform, name=f"outgoing/{self._user_id}/{platform}")
         if not any(receipt["ok"] for receipt in receipts.values()):
             raise CommandRefused(
                 code="platform_refused", platforms={p: r["error"] for p, r in receipts.items()}

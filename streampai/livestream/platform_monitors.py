@@ -81,7 +81,7 @@ class PlatformMonitorSupervisor:
     async def stop_all(self) -> None:
         async with trio.open_nursery() as nursery:
             for platform in self.running():
-                nursery.start_soon(self.stop, platform)
+                nursery.start_soon(self.stop, platform, name=f"stop_monitor/{platform}")
 
     def running(self) -> list[str]:
         return [str(child.id) for child in self._supervisor.which_children()]

@@ -303,7 +303,7 @@ class Show:
         if (monitors := self._tree.monitors()) is not None:
             async with trio.open_nursery() as nursery:
                 for platform in platforms:
-                    nursery.start_soon(monitors.stop, platform)
+                    nursery.start_soon(monitors.stop, platform, name=f"stop_monitor/{platform}")
         for platform in platforms:
             self._tree.listening.forget(platform)
             await self._state.show_destination(

@@ -56,7 +56,7 @@ class ShowOutputs:
 
         async with trio.open_nursery() as nursery:
             for platform in platforms:
-                nursery.start_soon(ask, platform)
+                nursery.start_soon(ask, platform, name=f"destination/{platform}")
         self._wishes.outputs.update(wanted)
         if wanted:
             try:

@@ -137,7 +137,7 @@ class _GuardedNursery:
         self._client = client
 
     def start_soon(self, reader: Callable[[], Awaitable[object]]) -> None:
-        self._nursery.start_soon(self._client._guard, reader, name="websocket reader")
+        self._nursery.start_soon(self._client._guard, reader, name="websocket_reader")
 
 
 @asynccontextmanager

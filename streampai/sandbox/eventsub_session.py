@@ -115,7 +115,7 @@ class Session:
         """Write what is queued until closed, cut or the client leaves."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hear, socket)
+                nursery.start_soon(self._hear, socket, name="sandbox/eventsub_reader")
                 await self._write(socket)
                 nursery.cancel_scope.cancel()
         finally:

@@ -80,7 +80,9 @@ class Front:
             return
         answers: list[Answer] = []
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_notice_leaving, receive, nursery.cancel_scope)
+            nursery.start_soon(
+                _notice_leaving, receive, nursery.cancel_scope, name="sandbox/client_watch"
+            )
             answers.append(await self._answer(scope, body, Connection(send), call))
             nursery.cancel_scope.cancel()
         # None when the client left, or was cut off, first.

@@ -127,7 +127,12 @@ async def run_sandbox(
             await sandbox.shutdown.wait()
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_after, sandbox.shutdown.wait, nursery.cancel_scope)
+            nursery.start_soon(
+                _cancel_after,
+                sandbox.shutdown.wait,
+                nursery.cancel_scope,
+                name="sandbox/shutdown",
+            )
             await sandbox.activity.idle_for(exit_when_idle)
             nursery.cancel_scope.cancel()
 

@@ -90,6 +90,8 @@ class BrowserSession:
 
     async def run(self) -> None:
         """Serve until the browser leaves (which cancels), breaks the protocol or is sent away."""
+        # Quart has started the task, and named it after a function of its own.
+        trio.lowlevel.current_task().name = f"browser/{self.client}"
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery

@@ -76,7 +76,7 @@ class WebServer:
         sockets = self._bind(config)
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
-            await nursery.start(partial(self._serve, config, sockets, stopping), name="web")
+            await nursery.start(partial(self._serve, config, sockets, stopping), name="web/serve")
             task_status.started(self.urls)
             try:
                 await trio.sleep_forever()
@@ -136,6 +136,8 @@ class WebServer:
     async def _handle(
         self, config: ServerConfig, context: WorkerContext, stream: trio.SocketStream
     ) -> None:
+        # Trio starts these tasks itself and has no name for them.
+        trio.lowlevel.current_task().name = "web/connection"
         if len(self.connections) >= self.max_connections:
             refusal = RequestRefused(user_id=None, code="too_many_connections", where="accept")
             self._telemetry.emit(refusal)

@@ -120,7 +120,7 @@ def test_ages_are_short(seconds, told):
         ("hypercorn.trio.tcp_server.TCPServer._idle_timeout", "hypercorn TCPServer._idle_timeout"),
         ("trio.serve_listeners", "trio serve_listeners"),
         ("platform_monitor/1/twitch", "platform_monitor/1/twitch"),
-        ("websocket reader", "websocket reader"),
+        ("websocket_reader", "websocket_reader"),
     ],
 )
 def test_a_librarys_function_is_named_briefly(name, told):

@@ -95,13 +95,15 @@ class EventSubConnection:
         socket = await self._connect(self._url)
         await self._subscribe(socket)
         self._current = socket
-        self._nursery.start_soon(self._subscribe_late)
+        self._nursery.start_soon(self._subscribe_late, name="eventsub/late_subscriptions")
 
     # --- Sockets -----------------------------------------------------------
 
     async def _connect(self, url: str) -> EventSubSocket:
         """A welcomed socket, read by a task of its own from now on."""
-        opened: EventSubSocket | StreampaiError = await self._nursery.start(self._serve, url)
+        opened: EventSubSocket | StreampaiError = await self._nursery.start(
+            self._serve, url, name="eventsub/socket"
+        )
         if isinstance(opened, StreampaiError):
             raise opened
         return opened
@@ -159,7 +161,9 @@ class EventSubConnection:
             case Reconnect(url=url):
                 if not (socket.retired or socket.handing_over):
                     socket.handing_over = True
-                    self._nursery.start_soon(self._hand_over, socket, url)
+                    self._nursery.start_soon(
+                        self._hand_over, socket, url, name="eventsub/hand_over"
+                    )
             case Revocation() as revocation:
                 self._revoked(revocation)
 

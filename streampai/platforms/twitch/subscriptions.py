@@ -118,7 +118,7 @@ async def subscribe(
     asking = _Asking(client, broadcaster, session_id, list(wanted))
     async with trio.open_nursery() as nursery:
         for _ in range(AT_ONCE):
-            nursery.start_soon(asking.work, nursery.cancel_scope)
+            nursery.start_soon(asking.work, nursery.cancel_scope, name="eventsub/subscribe")
     if asking.relogin is not None:
         raise asking.relogin
     return asking.outcome
