@@ -43,7 +43,7 @@ class StreamSession:
 
 class Streams:
     """At most one show per user is not finished. Every call raises StorageUnavailable when
-    the store fails; changes of a show that is unknown or finished raise LookupError."""
+    the store fails; changes of an unknown show raise LookupError, a finished one stays as it is."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._database = database
@@ -91,7 +91,7 @@ class Streams:
         )
 
     async def set_phase(self, id: str, phase: str, reason: str = "") -> bool:
-        """Go on to a later phase; False when the show is past it, and nothing has changed.
+        """Go on to a later phase; False when the show is past it or over, and nothing has changed.
 
         So a Stop that was accepted while a start was finishing is not overwritten by
         it. ``reason`` says why it is in this phase; a restart reads it again.
@@ -102,11 +102,9 @@ class Streams:
         earlier = PHASES[: PHASES.index(phase)]
 
         def update(connection: sqlite3.Connection) -> bool:
-            present = connection.execute(
-                "SELECT phase FROM streams WHERE id = ? AND phase <> 'finished'", (id,)
-            ).fetchone()
+            present = connection.execute("SELECT phase FROM streams WHERE id = ?", (id,)).fetchone()
             if present is None:
-                raise LookupError(f"no unfinished show {id}")
+                raise LookupError(f"no show {id}")
             if present[0] not in earlier:
                 return False
             connection.execute(
@@ -143,8 +141,11 @@ class Streams:
             cursor = connection.execute(
                 f"UPDATE streams SET {change} WHERE id = ? AND phase <> 'finished'", (value, id)
             )
-            if not cursor.rowcount:
-                raise LookupError(f"no unfinished show {id}")
+            if cursor.rowcount:
+                return
+            # A show that has ended meanwhile needs neither a deadline nor platforms.
+            if not connection.execute("SELECT 1 FROM streams WHERE id = ?", (id,)).fetchone():
+                raise LookupError(f"no show {id}")
 
         await self._database.write(update)
 

@@ -187,7 +187,7 @@ async def test_a_stored_deadline_is_kept_over_a_restart(
     harness: Harness, autojump_clock: trio.testing.MockClock
 ) -> None:
     harness.stored = START + timedelta(seconds=60)
-    harness.leave(since=START)
+    harness.leave(since=START - timedelta(seconds=240))
     async with harness.running():
         await trio.sleep(1_000)
     assert harness.said[-1] == ("expired", 60.0)
@@ -225,3 +225,29 @@ async def test_the_clock_does_not_run_outside_a_show(
         harness.leave()
         await trio.sleep(1_000)
     assert harness.said == []
+
+
+async def test_a_stored_deadline_is_over_when_the_encoder_came_back_while_nobody_watched(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
+    harness.stored = START + timedelta(seconds=60)
+    harness.unknown()
+    async with harness.running():
+        await trio.sleep(10)
+        assert harness.said == []
+        harness.come()
+        await trio.sleep(100)
+        assert harness.said == [("stopped", 10.0)]
+        harness.leave()
+        await trio.sleep(1_000)
+    assert harness.said[-1] == ("expired", 410.0)
+
+
+async def test_another_absence_than_the_stored_one_has_its_own_five_minutes(
+    harness: Harness, autojump_clock: trio.testing.MockClock
+) -> None:
+    harness.stored = START + timedelta(seconds=60)
+    harness.leave(since=START - timedelta(seconds=10))
+    async with harness.running():
+        await trio.sleep(1_000)
+    assert harness.said[-1] == ("expired", 290.0)

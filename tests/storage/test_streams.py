@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
@@ -81,17 +81,21 @@ async def test_an_end_that_is_said_twice_stands_as_it_was_first_said(
 async def test_a_finished_show_does_not_change_and_an_unknown_one_is_an_error(
     storage: Storage, user: User
 ) -> None:
-    await storage.streams.begin(user.id, ["twitch"], "show-1")
-    await storage.streams.finish("show-1", "stopped", {})
-    for name in ("show-1", "unknown"):
-        with pytest.raises(LookupError):
-            await storage.streams.set_phase(name, "streaming")
-        with pytest.raises(LookupError):
-            await storage.streams.set_platforms(name, [])
-        with pytest.raises(LookupError):
-            await storage.streams.set_deadline(name, None)
+    streams = storage.streams
+    await streams.begin(user.id, ["twitch"], "show-1")
+    await streams.finish("show-1", "stopped", {})
+    before = await streams.recent(user.id, 1)
+    # A second Stop, or a clock, may come a moment after the end.
+    assert await streams.set_phase("show-1", "ending", "stopped") is False
+    await streams.set_platforms("show-1", ["kick"])
+    await streams.set_deadline("show-1", datetime.now(UTC))
+    assert await streams.recent(user.id, 1) == before
     with pytest.raises(LookupError):
-        await storage.streams.finish("unknown", "stopped", {})
+        await streams.set_phase("show-2", "ending")
+    with pytest.raises(LookupError):
+        await streams.set_platforms("show-2", ["kick"])
+    with pytest.raises(LookupError):
+        await streams.finish("show-2", "stopped", {})
 
 
 @pytest.mark.parametrize("phase", ["finished", "paused", ""])
