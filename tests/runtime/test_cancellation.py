@@ -1,5 +1,6 @@
 """A cancellation at every checkpoint (X5): what was asked for is done or not begun, never half."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -7,15 +8,21 @@ import pytest
 import trio
 
 from streampai.runtime import (
+    Backoff,
     CallTimeout,
+    Child,
     ChildSpec,
     DynamicSupervisor,
     Mailbox,
+    NotFound,
     NotRunning,
+    PubSub,
     Registry,
     Restart,
     Server,
+    StartFailed,
     Strategy,
+    Supervisor,
     TokenBucket,
     open_room,
 )
@@ -64,6 +71,19 @@ async def at_every_step(scenario: Callable[[int], Awaitable[bool]], least: int) 
     assert step > least
 
 
+COVERED: set[str] = set()
+
+
+def covers(*operations: str) -> Callable[[Callable], Callable]:
+    """The test cancels these at every step."""
+
+    def mark(test: Callable) -> Callable:
+        COVERED.update(operations)
+        return test
+
+    return mark
+
+
 def balanced(story: list[str]) -> bool:
     """Whoever came up has ended."""
     ups = [entry[1:] for entry in story if entry[0] == "+"]
@@ -84,6 +104,8 @@ class Slow(Actor):
                 await trio.sleep(0.5)
 
 
+@pytest.mark.row("X5")
+@covers("Supervisor.run")
 @pytest.mark.parametrize("strategy", Strategy)
 @pytest.mark.parametrize("nested", [False, True])
 async def test_a_supervisors_whole_life(autojump_clock, strategy, nested):
@@ -130,6 +152,8 @@ async def test_a_supervisors_whole_life(autojump_clock, strategy, nested):
     await at_every_step(scenario, 3 if nested or strategy is Strategy.ONE_FOR_ONE else 6)
 
 
+@pytest.mark.row("X5")
+@covers("Supervisor.start_child", "DynamicSupervisor.start_child")
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("handshake", [False, True])
 async def test_starting_a_child(autojump_clock, dynamic, handshake):
@@ -159,6 +183,8 @@ async def test_starting_a_child(autojump_clock, dynamic, handshake):
     await at_every_step(scenario, 2)
 
 
+@pytest.mark.row("X5")
+@covers("Supervisor.terminate_child")
 async def test_stopping_a_child(autojump_clock):
     async def scenario(step):
         a = Slow("a")
@@ -176,6 +202,7 @@ async def test_stopping_a_child(autojump_clock):
     await at_every_step(scenario, 2)
 
 
+@pytest.mark.row("X5")
 async def test_giving_up_a_child_that_does_not_stop(autojump_clock):
     async def scenario(step):
         a = Actor("a")
@@ -190,6 +217,8 @@ async def test_giving_up_a_child_that_does_not_stop(autojump_clock):
     await at_every_step(scenario, 2)
 
 
+@pytest.mark.row("X5")
+@covers("Supervisor.restart_child")
 async def test_restarting_a_child_on_request(autojump_clock):
     async def scenario(step):
         a = Slow("a")
@@ -222,6 +251,8 @@ class Echo(Server):
         return message
 
 
+@pytest.mark.row("X5")
+@covers("Server.call")
 @pytest.mark.parametrize("capacity", [1, 10])
 @pytest.mark.parametrize("timeout", [None, 5])
 async def test_a_call(autojump_clock, nursery, capacity, timeout):
@@ -259,6 +290,8 @@ async def test_a_call_whose_time_runs_out_is_the_same(autojump_clock, nursery):
     assert await server.call("next") == "next"
 
 
+@pytest.mark.row("X5")
+@covers("Server.run")
 async def test_a_server_itself(autojump_clock):
     async def scenario(step):
         registry = Registry()
@@ -289,6 +322,8 @@ async def test_a_server_itself(autojump_clock):
     await at_every_step(scenario, 4)
 
 
+@pytest.mark.row("X5")
+@covers("Mailbox.send")
 async def test_sending_to_a_mailbox():
     async def scenario(step):
         mailbox = Mailbox[str](1)
@@ -317,6 +352,8 @@ async def test_sending_to_a_mailbox():
     await at_every_step(scenario, 2)
 
 
+@pytest.mark.row("X5")
+@covers("TokenBucket.acquire")
 async def test_a_token_bucket(autojump_clock):
     async def scenario(step):
         bucket = TokenBucket(rate=1, burst=2, name="b")
@@ -365,6 +402,245 @@ async def test_a_crash_at_any_moment_of_a_start_leaves_nothing_behind(autojump_c
                 await settle()
                 assert child.running is (steps == 5)
                 assert len(registry) == (steps == 5)
+
+
+@pytest.mark.row("X5")
+@covers("DynamicSupervisor.run")
+async def test_a_dynamic_supervisors_whole_life(autojump_clock):
+    async def scenario(step):
+        registry = Registry()
+        story: list[str] = []
+        abc = [Slow(id, story) for id in "abc"]
+        supervisor = DynamicSupervisor(name="dyn")
+        scope = trio.CancelScope()
+
+        def named(actor):
+            async def start(*, task_status):
+                with registry.registered(("child", actor.id), actor):
+                    await actor(task_status=task_status)
+
+            return ChildSpec(id=actor.id, start=start)
+
+        async def drive():
+            await trio.lowlevel.checkpoint()
+            try:
+                for actor in abc:
+                    await supervisor.start_child(named(actor))
+                abc[0].crash()
+                await trio.sleep(2)
+                await supervisor.terminate_child("b")
+                abc[2].end()
+                await trio.sleep(2)
+            except (NotRunning, StartFailed, NotFound):
+                # The supervisor ended meanwhile.
+                pass
+            finally:
+                scope.cancel()
+
+        async def life():
+            with scope:
+                await supervisor.run()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drive)
+            reached = await cancelled_at(step, life)
+            nursery.cancel_scope.cancel()
+        assert balanced(story)
+        assert len(registry) == 0 and registry._entries == {}
+        assert {child.status for child in supervisor.which_children()} <= {"stopped"}
+        return reached
+
+    await at_every_step(scenario, 6)
+
+
+@pytest.mark.row("X5")
+@covers("DynamicSupervisor.terminate_child")
+@pytest.mark.parametrize("limbo", [False, True])
+async def test_stopping_a_dynamic_child(autojump_clock, limbo):
+    async def scenario(step):
+        a = Slow("a")
+        supervisor = DynamicSupervisor(name="dyn", backoff=Backoff(5, 5))
+        async with running(supervisor):
+            child = await supervisor.start_child(a.spec())
+            if limbo:
+                a.refuse = Boom()
+                a.crash()
+                await trio.sleep(1)
+                assert listed(supervisor) == {"a": "restarting"}
+            reached = await cancelled_at(step, lambda: supervisor.terminate_child(child))
+            assert counts(supervisor) == [0, 0, 0, 0]
+            assert balanced(a.story)
+            a.refuse = None
+            assert (await supervisor.start_child(a.spec())).running
+        return reached
+
+    await at_every_step(scenario, 1)
+
+
+@pytest.mark.row("X5")
+@covers("Supervisor.delete_child")
+async def test_deleting_a_child(autojump_clock):
+    async def scenario(step):
+        a = Slow("a")
+        supervisor = supervisor_of(a.spec())
+        async with running(supervisor):
+            await supervisor.terminate_child("a")
+            reached = await cancelled_at(step, lambda: supervisor.delete_child("a"))
+            assert listed(supervisor) == {}
+            assert (await supervisor.start_child(a.spec())).running
+        return reached
+
+    await at_every_step(scenario, 0)
+
+
+@pytest.mark.row("X5")
+@covers("Server.cast")
+@pytest.mark.parametrize("capacity", [1, 10])
+async def test_a_cast(autojump_clock, nursery, capacity):
+    async def scenario(step):
+        server = Echo(key=("echo", step), registry=registry, capacity=capacity)
+        async with trio.open_nursery() as servers:
+            await servers.start(server.run)
+            if capacity == 1:
+                server.cast_nowait("fills it up")
+            done = False
+
+            async def operation():
+                nonlocal done
+                await server.cast("mine")
+                done = True
+
+            reached = await cancelled_at(step, operation)
+            await settle()
+            # Sent and done, or not sent: here the sender always knows which.
+            assert server.handled - (capacity == 1) == done
+            assert await server.call("next") == "next"
+            servers.cancel_scope.cancel()
+        return reached
+
+    registry = Registry()
+    await at_every_step(scenario, 1)
+
+
+@pytest.mark.row("X5")
+@covers("Mailbox.take")
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_taking_from_a_mailbox(waiting):
+    async def scenario(step):
+        mailbox = Mailbox[int](2)
+        got: list[int] = []
+
+        async def write():
+            for n in range(5):
+                await mailbox.send(n)
+
+        async def operation():
+            got.extend(await mailbox.take())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            if not waiting:
+                await settle()
+            reached = await cancelled_at(step, operation)
+            while len(got) < 5:
+                got.extend(await mailbox.take())
+        assert got == list(range(5))
+        return reached
+
+    await at_every_step(scenario, 1)
+
+
+@pytest.mark.row("X5")
+@covers("Child.wait")
+async def test_waiting_for_a_childs_end(autojump_clock):
+    async def scenario(step):
+        a = Slow("a")
+        supervisor = supervisor_of(a.spec(restart=Restart.TEMPORARY))
+        async with running(supervisor):
+            child = supervisor.child("a")
+            a.end()
+            outcomes = []
+
+            async def operation():
+                outcomes.append(await child.wait())
+
+            reached = await cancelled_at(step, operation)
+            assert child.running or child.outcome.how == "normal"
+            assert outcomes in ([], [child.outcome])
+            assert await child.wait() is child.outcome
+        return reached
+
+    await at_every_step(scenario, 1)
+
+
+@pytest.mark.row("X5")
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("what", ["start", "stop", "restart"])
+async def test_a_supervisor_cancelled_while_it_does_what_it_was_asked_to(
+    autojump_clock, dynamic, what
+):
+    async def scenario(step):
+        story: list[str] = []
+        a, b = Slow("a", story), Slow("b", story)
+        supervisor = DynamicSupervisor(name="dyn") if dynamic else supervisor_of()
+        answers: list[object] = []
+
+        async def ask():
+            try:
+                if what == "start":
+                    answers.append(await supervisor.start_child(b.spec()))
+                elif what == "stop" or dynamic:
+                    answers.append(await supervisor.terminate_child("a"))
+                else:
+                    await supervisor.terminate_child("a")
+                    answers.append(await supervisor.restart_child("a"))
+            except (NotRunning, StartFailed) as error:
+                answers.append(error)
+
+        async def life():
+            async with running(supervisor):
+                await supervisor.start_child(a.spec())
+                ready.set()
+                await go_on.wait()
+
+        ready, go_on = trio.Event(), trio.Event()
+        scope = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                with scope:
+                    await life()
+
+            await ready.wait()
+            instrument = _CancelAtStep(step)
+            instrument.scope = scope
+            trio.lowlevel.add_instrument(instrument)
+            await ask()
+            trio.lowlevel.remove_instrument(instrument)
+            go_on.set()
+        # Whoever asked got an answer, and everything has ended that has begun.
+        assert len(answers) == 1
+        assert balanced(story)
+        assert supervisor.count_children().active == 0
+        return instrument.taken >= step
+
+    await at_every_step(scenario, 2)
+
+
+@pytest.mark.row("X5")
+def test_every_public_operation_that_may_wait_is_cancelled_at_every_step():
+    waiting = {
+        f"{kind.__name__}.{name}"
+        for kind in (Supervisor, DynamicSupervisor, Child, Registry, PubSub, Server, Mailbox)
+        for name, member in inspect.getmembers(kind, inspect.iscoroutinefunction)
+        if not name.startswith("_")
+    }
+    # What a subclass of Server overrides is not called by others.
+    waiting -= {f"Server.{name}" for name in ("init", "handle", "handle_batch")}
+    assert waiting == COVERED - {"TokenBucket.acquire"}
+    # All that names and topics do is done in one step, so there is nothing to cancel.
+    assert not any(name.startswith(("Registry", "PubSub")) for name in waiting)
 
 
 def test_the_story_helper_can_fail():
