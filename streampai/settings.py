@@ -212,11 +212,66 @@ class LivestreamSettings:
         _milliseconds(1_000, 86_400_000),
         "A user's tree stops this long after the last browser left, never while live.",
     )
+    user_restarts: int = setting(
+        "STREAMPAI_USER_RESTARTS",
+        "3",
+        _integer(0, 1_000),
+        "Failures of one user's whole tree within the window below that are answered at once; a tree that goes on failing would only burn the processor.",
+    )
+    user_restart_window: float = setting(
+        "STREAMPAI_USER_RESTART_WINDOW",
+        "60000",
+        _milliseconds(100, 3_600_000),
+        "The window that STREAMPAI_USER_RESTARTS are counted in.",
+    )
     user_restart_delay: float = setting(
         "STREAMPAI_USER_RESTART_DELAY",
         "5000",
         _milliseconds(10, 3_600_000),
         "A user's tree that failed past its limits comes back after this long.",
+    )
+    user_task_restarts: int = setting(
+        "STREAMPAI_USER_TASK_RESTARTS",
+        "5",
+        # An event is handed over so many times to a state that crashes; once at least.
+        _integer(1, 1_000),
+        "Crashes of a user's parts (state, live input, outputs …) together within the window below; one more starts the whole tree anew, since its memory may be what is wrong.",
+    )
+    user_task_restart_window: float = setting(
+        "STREAMPAI_USER_TASK_RESTART_WINDOW",
+        "60000",
+        _milliseconds(100, 3_600_000),
+        "The window that STREAMPAI_USER_TASK_RESTARTS are counted in.",
+    )
+    monitor_restarts: int = setting(
+        "STREAMPAI_MONITOR_RESTARTS",
+        "5",
+        _integer(0, 1_000),
+        "Crashes of one platform's monitor within the window below; past them it is tried only now and then, for the other platforms of the show must not suffer.",
+    )
+    monitor_restart_window: float = setting(
+        "STREAMPAI_MONITOR_RESTART_WINDOW",
+        "60000",
+        _milliseconds(100, 3_600_000),
+        "The window that STREAMPAI_MONITOR_RESTARTS are counted in.",
+    )
+    monitor_restart_delay: float = setting(
+        "STREAMPAI_MONITOR_RESTART_DELAY",
+        "60000",
+        _milliseconds(10, 3_600_000),
+        "A monitor that crashed past its limits comes back after this long.",
+    )
+    refresher_restarts: int = setting(
+        "STREAMPAI_REFRESHER_RESTARTS",
+        "3",
+        _integer(0, 1_000),
+        "Crashes of a user's token refreshers together within the window below; one more counts as a crash of one of the user's parts.",
+    )
+    refresher_restart_window: float = setting(
+        "STREAMPAI_REFRESHER_RESTART_WINDOW",
+        "5000",
+        _milliseconds(100, 3_600_000),
+        "The window that STREAMPAI_REFRESHER_RESTARTS are counted in.",
     )
 
 

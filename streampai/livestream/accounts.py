@@ -134,8 +134,12 @@ class UserAccounts:
     async def run(
         self, *, task_status: "trio.TaskStatus[object]" = trio.TASK_STATUS_IGNORED
     ) -> None:
+        settings = self._services.settings.livestream
         supervisor = DynamicSupervisor(
-            name=f"token_refreshers/{self._user_id}", report=self._report
+            name=f"token_refreshers/{self._user_id}",
+            max_restarts=settings.refresher_restarts,
+            max_seconds=settings.refresher_restart_window,
+            report=self._report,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run, name=f"token_refreshers/{self._user_id}/accounts")

@@ -17,15 +17,13 @@ import orjson
 import trio
 
 from .. import names
-from ..errors import CloudflareRefused, CommandRefused
+from ..errors import CloudflareRefused, CommandRefused, StreampaiError
 from ..runtime import Backoff, ChildSpec, ChildType, DynamicSupervisor, SupervisorReport
 from ..telemetry.events import SupervisorReported, UserSessionEnded, UserSessionStarted
 from .orphan_sweep import sweep_orphans
 from .services import Services
 from .user_manager import UserStreamManager
 
-# One user's tree: three crashes in a minute, then USER_RESTART_DELAY.
-RESTARTS, RESTART_WINDOW = 3, 60.0
 # Trees that are started or stopped at once before others get a turn.
 SLICE = 100
 
@@ -47,10 +45,12 @@ class LivestreamManager:
         self._sessions: dict[str, tuple[int, int]] = {}
         self._restarting: dict[int, str] = {}
         self._starting: dict[int, trio.Event] = {}
+        # Users with a running show whose tree has not come up since the start of the daemon.
+        self._to_resume: set[int] = set()
         self._supervisor = DynamicSupervisor(
             name="livestream_manager",
-            max_restarts=RESTARTS,
-            max_seconds=RESTART_WINDOW,
+            max_restarts=self._settings.user_restarts,
+            max_seconds=self._settings.user_restart_window,
             backoff=Backoff(0.05, 1.0),
             report=self._report,
         )
@@ -58,10 +58,11 @@ class LivestreamManager:
     async def run(self, *, task_status: "trio.TaskStatus[Any]" = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._supervisor.run, name="livestream_manager/users")
-            for number, session in enumerate(
-                await self._services.storage.streams.open_sessions(), start=1
-            ):
-                await self.ensure_user(session.user_id)
+            shows = await self._services.storage.streams.open_sessions()
+            self._to_resume = {session.user_id for session in shows}
+            for number, session in enumerate(shows, start=1):
+                name = f"livestream_manager/resume/{session.user_id}"
+                nursery.start_soon(self._resume, session.user_id, name=name)
                 if number % SLICE == 0:
                     await trio.lowlevel.checkpoint()
             nursery.start_soon(self._stop_idle_trees, name="livestream_manager/idle")
@@ -69,9 +70,23 @@ class LivestreamManager:
             task_status.started(self)
             await trio.sleep_forever()
 
+    async def _resume(self, user_id: int) -> None:
+        """Start the tree of a show that was running, tried again for as long as it fails.
+
+        Open shows are not held against the limit of users: they go on sending anyway.
+        """
+        while True:
+            try:
+                await self.ensure_user(user_id, resuming=True)
+            except (StreampaiError, NotRunning):
+                await trio.sleep(self._settings.user_restart_delay)
+            else:
+                self._to_resume.discard(user_id)
+                return
+
     # --- users -----------------------------------------------------------------------
 
-    async def ensure_user(self, user_id: int) -> UserStreamManager:
+    async def ensure_user(self, user_id: int, *, resuming: bool = False) -> UserStreamManager:
         """The user's manager, its tree started if need be.
 
         Raises CommandRefused: ``too_many_users`` when the server is full,
@@ -83,7 +98,7 @@ class LivestreamManager:
         if (presence := self._users.get(user_id)) is not None:
             presence.seen_at = trio.current_time()
             return self.user(user_id)
-        if len(self._users) >= self._settings.max_concurrent_users:
+        if not resuming and len(self._users) >= self._settings.max_concurrent_users:
             raise CommandRefused(
                 code="too_many_users", retryable=True, limit=self._settings.max_concurrent_users
             )
@@ -113,15 +128,29 @@ class LivestreamManager:
             manager = UserStreamManager(user=user, services=self._services, report=self._report)
             await manager.run(task_status=task_status)
 
-        await self._supervisor.start_child(
-            ChildSpec(
-                id=user_id,
-                start=run,
-                name=names.task_name(names.user_stream_manager(user_id)),
-                type=ChildType.SUPERVISOR,
-                restart_later=self._settings.user_restart_delay,
+        name = names.task_name(names.user_stream_manager(user_id))
+        try:
+            await self._supervisor.start_child(
+                ChildSpec(
+                    id=user_id,
+                    start=run,
+                    name=name,
+                    type=ChildType.SUPERVISOR,
+                    restart_later=self._settings.user_restart_delay,
+                )
             )
-        )
+        except StartFailed as exc:
+            # A tree that cannot come up is this user's trouble and nobody else's.
+            self._report(
+                SupervisorReport(
+                    supervisor="livestream_manager",
+                    child=name,
+                    what="restart_failed",
+                    reason=str(exc),
+                    error=exc.cause,
+                )
+            )
+            raise CommandRefused(code="user_restarting", retryable=True) from exc
 
     def user(self, user_id: int) -> UserStreamManager:
         """A registry look-up. Raises CommandRefused ``user_restarting``."""
@@ -131,7 +160,13 @@ class LivestreamManager:
         return found
 
     async def logged_in(self, user_id: int) -> None:
-        await self.ensure_user(user_id)
+        """Start the tree. Raises CommandRefused ``too_many_users``, not ``user_restarting``:
+        whoever logs in meanwhile is to see on the page what is the matter."""
+        try:
+            await self.ensure_user(user_id)
+        except CommandRefused as refusal:
+            if refusal.code != "user_restarting":
+                raise
 
     async def logged_out(self, session_id: str, user_id: int) -> None:
         """The tree stops unless another session is connected or the show is live."""
@@ -193,11 +228,14 @@ class LivestreamManager:
         topics = self.user(user_id).topics()
         self._starting[user_id] = trio.Event()
         try:
-            await self._supervisor.terminate_child(user_id)
+            # It may be a request whose browser has left, and half a stop would lock the
+            # user out. Bounded by the graces of the tree's own tasks.
+            with trio.CancelScope(shield=True), suppress(NotFound):
+                await self._supervisor.terminate_child(user_id)
+        finally:
             for topic in topics:
                 self._services.pubsub.drop_topic(topic)
             self._users.pop(user_id, None)
-        finally:
             self._starting.pop(user_id).set()
         self._services.telemetry.emit(
             UserSessionEnded(
@@ -215,7 +253,9 @@ class LivestreamManager:
             return
 
     def _is_served(self, owner: str) -> bool:
-        return owner.isdigit() and int(owner) in self._users
+        return owner.isdigit() and (
+            int(owner) in self._users or int(owner) in self._to_resume
+        )
 
     # --- what supervisors report ----------------------------------------------------------
 
@@ -227,6 +267,7 @@ class LivestreamManager:
                 what=report.what,
                 reason=report.reason,
                 error=report.error,
+                delay=report.delay or None,
             )
         )
         role, _, number = report.child.partition("/")
@@ -248,8 +289,9 @@ class LivestreamManager:
         self._restarting[user_id] = sentence
         topic = names.user_stream_topic(user_id)
         history = self._services.pubsub.history(topic)
-        if history:
-            snapshot = orjson.loads(history[-1].data)
+        snapshot = orjson.loads(history[-1].data) if history else None
+        # Operators may publish what they like; only what is a snapshot can be changed.
+        if isinstance(snapshot, dict) and isinstance(snapshot.get("revision"), int):
             snapshot["interrupted"] = sentence
             snapshot["revision"] += 1
             self._services.pubsub.publish(topic, orjson.dumps(snapshot))

@@ -11,12 +11,8 @@ import trio
 from .. import names
 from ..platforms.monitor import PlatformMonitor
 from ..runtime import Backoff, ChildSpec, DynamicSupervisor, Registry
+from ..settings import LivestreamSettings
 from .services import Report
-
-# A monitor deals with what platforms do; its crash is a bug. It is tried again
-# after growing waits, and past its budget only once a minute, for ever: the
-# other platforms of the show must not suffer.
-RESTARTS, RESTART_WINDOW, RESTART_LATER = 5, 60.0, 60.0
 
 
 class PlatformMonitorSupervisor:
@@ -27,16 +23,18 @@ class PlatformMonitorSupervisor:
         make_monitor: Callable[[str], PlatformMonitor],
         wanted: Callable[[], Collection[str]],
         registry: Registry,
+        settings: LivestreamSettings,
         report: Report,
     ) -> None:
         self._user_id = user_id
         self._make_monitor = make_monitor
         self._wanted = wanted
         self._registry = registry
+        self._settings = settings
         self._supervisor = DynamicSupervisor(
             name=names.task_name(names.platform_monitors(user_id)),
-            max_restarts=RESTARTS,
-            max_seconds=RESTART_WINDOW,
+            max_restarts=settings.monitor_restarts,
+            max_seconds=settings.monitor_restart_window,
             backoff=Backoff(0.1, 5.0),
             report=report,
         )
@@ -69,7 +67,9 @@ class PlatformMonitorSupervisor:
                 id=platform,
                 start=run,
                 name=names.task_name(names.platform_monitor(self._user_id, platform)),
-                restart_later=RESTART_LATER,
+                # A monitor deals with what platforms do; its crash is a bug, and past
+                # its budget tried again for ever: the show's other platforms go on.
+                restart_later=self._settings.monitor_restart_delay,
             )
         )
 

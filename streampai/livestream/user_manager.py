@@ -38,7 +38,7 @@ from .show import Show
 from .snapshot import DestinationStatus
 from .state_client import StateClient
 from .transitions import StreamStatus
-from .user_tree import RESTARTS, UserTree
+from .user_tree import UserTree
 from .wishes import Wishes
 
 # Commands of one user that wait to be worked off; a person cannot click this fast.
@@ -55,6 +55,22 @@ class EndShow:
     """The show ends by itself: nobody waits for an answer."""
 
     reason: str
+    session_id: str
+
+
+@attrs.frozen(kw_only=True)
+class FollowAccount:
+    """An account came, went or was connected anew: nobody waits for an answer."""
+
+    platform: str
+
+
+@attrs.frozen(kw_only=True)
+class Accepted:
+    """``session_id`` is the show that was open when the command was accepted."""
+
+    command: Command
+    session_id: str | None
 
 
 class UserStreamManager(Server):
@@ -72,7 +88,10 @@ class UserStreamManager(Server):
         self._services = services
         self._wishes = Wishes()
         self._state = StateClient(
-            user_id=user.id, services=services, wishes=self._wishes, attempts=RESTARTS
+            user_id=user.id,
+            services=services,
+            wishes=self._wishes,
+            attempts=services.settings.livestream.user_task_restarts,
         )
         self.accounts = UserAccounts(
             user_id=user.id, services=services, changed=self._account_changed, report=report
@@ -100,8 +119,10 @@ class UserStreamManager(Server):
             storage=services.storage,
             limits=self._limits,
         )
-        self._show_lane: Mailbox[Command | EndShow] = Mailbox(LANE_CAPACITY)
-        self._talk_lane: Mailbox[Command] = Mailbox(LANE_CAPACITY)
+        self._show_lane: Mailbox[Accepted | EndShow | FollowAccount] = Mailbox(LANE_CAPACITY)
+        self._talk_lane: Mailbox[Accepted] = Mailbox(LANE_CAPACITY)
+        # Commands that are being accepted or worked off.
+        self._under_way = 0
 
     # --- what others call -------------------------------------------------------
 
@@ -163,8 +184,9 @@ class UserStreamManager(Server):
 
     @property
     def live(self) -> bool:
-        """True while there is a show that must not be left alone."""
-        return self._wishes.session is not None
+        """True while there is a show, or a command, that must not be left alone."""
+        waiting = self.depth + self._show_lane.depth + self._talk_lane.depth + self._under_way
+        return self._wishes.session is not None or waiting > 0
 
     @property
     def stream_status(self) -> StreamStatus:
@@ -218,7 +240,8 @@ class UserStreamManager(Server):
 
     async def _account_changed(self, platform: str) -> None:
         await self._state.show_destination(platform, **self._account_fields(platform))
-        await self._show.follow_account(platform)
+        # In the lane, where it meets neither a stop nor the end of a browser's request.
+        await self._show_lane.send(FollowAccount(platform=platform))
 
     def _account_fields(self, platform: str) -> dict[str, Any]:
         """An account's part of its destination."""
@@ -239,7 +262,11 @@ class UserStreamManager(Server):
     async def handle(self, message: object) -> object:
         match message:
             case Submit(command=command):
-                await self._accept(command)
+                self._under_way += 1
+                try:
+                    await self._accept(command)
+                finally:
+                    self._under_way -= 1
             case other:
                 raise TypeError(f"user_stream_manager does not know {type(other).__name__}")
         return None
@@ -261,7 +288,8 @@ class UserStreamManager(Server):
             # Refused after all: the same id may be tried again.
             await durably(lambda: commands.withdraw(command.id, self.user.id))
             raise
-        lane.put(command)
+        session = self._wishes.session
+        lane.put(Accepted(command=command, session_id=None if session is None else session.id))
 
     def _check(self, command: Command) -> None:
         match command:
@@ -276,8 +304,8 @@ class UserStreamManager(Server):
             case RotateKey() if self.stream_status is not StreamStatus.OFFLINE:
                 raise CommandRefused(code="encoder_connected")
 
-    async def _end_soon(self, reason: str) -> None:
-        await self._show_lane.send(EndShow(reason=reason))
+    async def _end_soon(self, reason: str, session_id: str) -> None:
+        await self._show_lane.send(EndShow(reason=reason, session_id=session_id))
 
     # --- commands: worked off in their lane -------------------------------------------------
 
@@ -285,43 +313,51 @@ class UserStreamManager(Server):
         await self._show.resume()
         while True:
             for job in await self._show_lane.take():
-                if isinstance(job, EndShow):
-                    await self._show.stop_stream(job.reason)
-                else:
-                    await self._carry_out(job)
+                match job:
+                    case EndShow():
+                        await self._show.stop_stream(job.reason, job.session_id)
+                    case FollowAccount(platform=platform):
+                        await self._show.follow_account(platform)
+                    case Accepted():
+                        await self._carry_out(job)
 
     async def _work_talk_lane(self) -> None:
         while True:
-            for command in await self._talk_lane.take():
-                await self._carry_out(command)
+            for job in await self._talk_lane.take():
+                await self._carry_out(job)
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _carry_out(self, job: Accepted) -> None:
         """Do it, and tell the outcome."""
+        command = job.command
+        self._under_way += 1
         try:
-            result = await self._do(command)
-        except StreampaiError as exc:
-            await self._state.tell_failed(command.id, command_name(command), exc)
-        else:
-            await self._state.tell_done(command.id, command_name(command), result)
+            try:
+                result = await self._do(job)
+            except StreampaiError as exc:
+                await self._state.tell_failed(command.id, command_name(command), exc)
+            else:
+                await self._state.tell_done(command.id, command_name(command), result)
+        finally:
+            self._under_way -= 1
 
-    async def _do(self, command: Command) -> dict[str, Any]:
-        match command:
-            case StartStream():
+    async def _do(self, job: Accepted) -> dict[str, Any]:
+        match job.command:
+            case StartStream() as command:
                 return await self._show.start_stream(command)
             case StopStream():
-                return await self._show.stop_stream("stopped")
-            case SetDestination():
+                return await self._show.stop_stream("stopped", job.session_id)
+            case SetDestination() as command:
                 return await self._show.set_destination(command)
-            case RetryDestination():
+            case RetryDestination() as command:
                 return await self._show.retry_destination(command)
             case RotateKey():
                 await self._tree.rotate_key()
                 return {}
-            case SendChat():
+            case SendChat() as command:
                 return {"receipts": await self._outgoing.send_chat(command)}
-            case EditMetadata():
+            case EditMetadata() as command:
                 return await self._edit_metadata(command)
-        raise TypeError(f"no such command: {command!r}")
+        raise TypeError(f"no such command: {job.command!r}")
 
     async def _edit_metadata(self, command: EditMetadata) -> dict[str, Any]:
         receipts = await self._outgoing.edit_metadata(command)

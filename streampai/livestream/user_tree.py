@@ -38,9 +38,6 @@ from .stream_state import StreamStateServer
 from .transitions import StreamStatus
 from .wishes import Wishes
 
-# Within a user's tree: five crashes a minute, then the livestream manager takes over.
-RESTARTS, RESTART_WINDOW = 5, 60.0
-
 TaskStatus = trio.TaskStatus[Any]
 
 
@@ -69,6 +66,7 @@ class UserTree:
     def supervisor(self) -> Supervisor:
         """Of all the children, in start order."""
         user_id = self._user.id
+        settings = self._services.settings.livestream
 
         def worker(key: names.Key, start: Any, *, handshake: bool = True) -> ChildSpec:
             name = names.task_name(key)
@@ -94,8 +92,9 @@ class UserTree:
                 ),
             ],
             name=names.task_name(names.user_stream_manager(user_id)),
-            max_restarts=RESTARTS,
-            max_seconds=RESTART_WINDOW,
+            # Past these the livestream manager takes over.
+            max_restarts=settings.user_task_restarts,
+            max_seconds=settings.user_task_restart_window,
             backoff=Backoff(0.05, 5.0),
             report=self._report,
         )
@@ -216,6 +215,7 @@ class UserTree:
             make_monitor=self._make_monitor,
             wanted=lambda: set(self._wishes.monitors),
             registry=self._services.registry,
+            settings=self._services.settings.livestream,
             report=self._report,
         )
         await monitors.run(task_status=task_status)

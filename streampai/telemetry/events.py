@@ -129,7 +129,10 @@ class TokenRefreshed(TelemetryEvent):
 class SupervisorReported(TelemetryEvent):
     """``what``: started, exited, restarting, restart_failed, abandoned, limit_reached, delayed.
 
-    ``error`` is what a crash ended with; its traceback goes to the log.
+    A limit that was reached is ``supervisor``'s ("limit_reached": it fails) or the
+    child's own ("delayed": it comes back after ``delay`` seconds); ``child`` crashed
+    last, by ``reason``. ``error`` is what the crash ended with; its traceback goes
+    to the log.
     """
 
     name: ClassVar[str] = "livestream_manager.supervisor.reported"
@@ -138,6 +141,7 @@ class SupervisorReported(TelemetryEvent):
     what: str
     reason: str
     error: BaseException | None = None
+    delay: float | None = None
 
 
 @attrs.frozen(kw_only=True)

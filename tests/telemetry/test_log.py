@@ -158,6 +158,19 @@ def test_a_crash_loop_is_a_few_lines_a_minute_that_tell_how_many_were_held_back(
     assert lines(stream)[-1]["held_back"] == 95
 
 
+def test_a_budget_that_bit_is_told_with_whose_it_was_and_for_how_long(telemetry, stream):
+    for what, delay in (("limit_reached", None), ("delayed", 60.0)):
+        telemetry.emit(
+            events.SupervisorReported(
+                supervisor="s/1", child="c/1", what=what, reason="KeyError", delay=delay
+            )
+        )
+    reached, delayed = lines(stream)
+    assert (reached["level"], reached["supervisor"], reached["child"]) == ("error", "s/1", "c/1")
+    assert "delay" not in reached
+    assert (delayed["level"], delayed["delay"]) == ("warning", 60.0)
+
+
 def test_another_childs_crash_is_told_beside_a_crash_loop(telemetry, stream):
     for _ in range(20):
         telemetry.emit(
