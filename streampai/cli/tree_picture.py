@@ -10,6 +10,7 @@ is spent, of how much, in which time. What went wrong stands below the task.
 """
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -20,6 +21,8 @@ from ..telemetry.task_node import TaskNode
 WIDTH = 100
 _TITLES = ("STATE", "AGE", "RESTARTS", "BUDGET", "MAIL")
 _GAP = "  "
+# What a crash says may be long; the log has all of it.
+_REMARK_LINES = 3
 # Trio's name for a task that nobody named: module, class and function.
 _FUNCTION = re.compile(r"(?P<package>\w+)\.(?:\w+\.)*?(?P<function>(?:[A-Z]\w*\.)?\w+)")
 
@@ -36,16 +39,16 @@ def picture(nodes: Sequence[TaskNode], *, width: int = WIDTH) -> str:
     """The tree as text, at most ``width`` columns wide, without a newline at the end."""
     rows = [_Row("TASK", _TITLES)]
     for node in nodes:
-        rows += _rows(node, "", "")
+        rows += _rows(node, "", "", width)
     widths = [max(len(row.cells[n]) for row in rows) for n in range(len(_TITLES))]
     room = width - sum(widths) - len(_GAP) * len(widths)
     longest = min(room, max(len(row.name) for row in rows if not row.remark))
-    return "\n".join(_line(row, longest, widths, width) for row in rows)
+    return "\n".join(_line(row, longest, widths) for row in rows)
 
 
-def _line(row: _Row, longest: int, widths: Sequence[int], width: int) -> str:
+def _line(row: _Row, longest: int, widths: Sequence[int]) -> str:
     if row.remark:
-        return _cut(row.name, width)
+        return row.name
     cells = [cell.ljust(w) for cell, w in zip(row.cells, widths, strict=True)]
     return _GAP.join([_cut(row.name, longest).ljust(longest), *cells]).rstrip()
 
@@ -54,16 +57,22 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _rows(node: TaskNode, branch: str, beneath: str) -> Iterable[_Row]:
+def _rows(node: TaskNode, branch: str, beneath: str, width: int) -> Iterable[_Row]:
     yield _Row(branch + _short(node.name), _cells(node))
-    trunk = "│ " if node.children else "  "
+    trunk = beneath + ("│ " if node.children else "  ")
     for remark in _remarks(node):
-        yield _Row(f"{beneath}{trunk}! {remark}", remark=True)
+        mark = "! "
+        for line in _wrapped(remark, width - len(trunk) - len(mark)):
+            yield _Row(trunk + mark + line, remark=True)
+            mark = "  "
     for child in node.children:
         last = child is node.children[-1]
-        yield from _rows(
-            child, beneath + ("└ " if last else "├ "), beneath + ("  " if last else "│ ")
-        )
+        branch, trunk = ("└ ", "  ") if last else ("├ ", "│ ")
+        yield from _rows(child, beneath + branch, beneath + trunk, width)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 20), max_lines=_REMARK_LINES, placeholder=" …")
 
 
 def _short(name: str) -> str:

@@ -91,6 +91,17 @@ def test_a_remark_keeps_the_lines_of_the_tree_whole():
     assert told[6] == "    ! used up its budget 3 times; last end: Boom: 2"
 
 
+def test_a_long_reason_goes_on_in_the_next_lines_and_ends_some_day():
+    words = " ".join(f"word{n}" for n in range(100))
+    node = TaskNode(name="a", child=child(fault=words), children=(TaskNode(name="b"),))
+    told = lines(node, width=60)
+    assert told[2].startswith("│ ! last end: word0 word1")
+    assert told[3].startswith("│   word")
+    assert told[4].endswith("…")
+    assert told[5].startswith("└ b")
+    assert max(map(len, told)) <= 60
+
+
 def test_abandoned_tasks_are_told_at_their_supervisor():
     told = lines(TaskNode(name="top", supervisor=supervisor(abandoned=2)))
     assert told[2] == "  ! 2 abandoned: they did not stop in their grace"
