@@ -13,11 +13,13 @@ users' trees in reverse start order, then closes the clients, then drains the
 store. Running streams are not ended: they are taken up at the next start.
 """
 
+import fcntl
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -25,6 +27,7 @@ import httpx
 import trio
 
 from .cloudflare import CloudflareClient
+from .errors import SettingsError
 from .livestream import LivestreamManager, Services
 from .platforms import PLATFORMS
 from .platforms.platform import Now, Platform, PlatformContext
@@ -83,9 +86,9 @@ async def open_application(
     metrics = Metrics(telemetry)
     async with (
         open_storage(settings.storage, telemetry=telemetry, now=now) as storage,
+        _alone(settings.storage.data),
         _open_http(settings) as http,
     ):
-        _write_admin_key(settings)
         context = PlatformContext(settings=settings, http=http, telemetry=telemetry, now=now)
         services = Services(
             settings=settings,
@@ -123,6 +126,7 @@ async def open_application(
             await users.start(root.run, name="root")
             async with trio.open_nursery() as front:
                 urls = await front.start(web.run, name="web")
+                _write_admin_key(settings)
                 yield Application(
                     settings=settings,
                     urls=urls,
@@ -169,9 +173,26 @@ def _with_admin_key(settings: Settings) -> Settings:
 
 def _write_admin_key(settings: Settings) -> None:
     path = settings.storage.data / "admin-token"
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(settings.web.admin_key.reveal() + "\n")
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(settings.web.admin_key.reveal() + "\n")
+    fresh.replace(path)
+
+
+@asynccontextmanager
+async def _alone(data: Path) -> AsyncIterator[None]:
+    """One daemon per data directory: two would fight over the same shows.
+
+    Commands such as ``streampai user`` use the store beside it. The kernel gives the
+    lock back however the process ends.
+    """
+    with (data / "daemon.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(f"STREAMPAI_DATA={data}: another daemon runs here.") from None
+        yield
 
 
 @asynccontextmanager

@@ -117,10 +117,17 @@ _CONVERTER = _strict_converter()
 def _too_long(command: Command) -> str | None:
     if not 1 <= len(command.id) <= MAX_COMMAND_ID:
         return "id"
-    for name, limit in (("platform", MAX_PLATFORM_NAME), ("text", MAX_TEXT), ("title", MAX_TEXT)):
+    for name, limit in (
+        ("platform", MAX_PLATFORM_NAME),
+        ("text", MAX_TEXT),
+        ("title", MAX_TEXT),
+        ("category", MAX_TEXT),
+    ):
         value = getattr(command, name, None)
         if isinstance(value, str) and len(value) > limit:
             return name
+    if any(len(name) > MAX_PLATFORM_NAME for name in getattr(command, "platforms", ())):
+        return "platforms"
     return None
 
 

@@ -129,7 +129,10 @@ class WebSettings:
         "How browsers reach this daemon; https makes cookies Secure. Empty: from host and port.",
     )
     admin_key: Secret = setting(
-        "STREAMPAI_ADMIN_KEY", "", _secret, "Key for the server routes under /api/; empty: off."
+        "STREAMPAI_ADMIN_KEY",
+        "",
+        _secret,
+        "Key for the server routes under /api/; empty: a new one at each start, left in the data directory as admin-token.",
     )
     session_lifetime: float = setting(
         "STREAMPAI_SESSION_LIFETIME",
@@ -384,6 +387,12 @@ class TelemetrySettings:
     )
     log_level: str = setting(
         "STREAMPAI_LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error"), "From this on."
+    )
+    loop_stall: float = setting(
+        "STREAMPAI_LOOP_STALL",
+        "5000",
+        _milliseconds(50, 600_000),
+        "A loop that has not turned for so long is logged, with the task that holds it and where; keep it below systemd's WatchdogSec, which ends a loop that never turns again.",
     )
 
 

@@ -2,6 +2,7 @@
 
 signals              SIGTERM or SIGINT: stop in order; a second one: leave at once
 sandbox_caller       only with --sandbox
+loop_ticker          shows a thread that the loop turns; see telemetry/stall_watch.py
 (the application)    the tree that streampai.app draws
 systemd_notifier     READY, STATUS, WATCHDOG; measures the loop's lag
 """
@@ -23,6 +24,7 @@ from ..runtime import open_room
 from ..settings import load_settings
 from ..telemetry import Telemetry
 from ..telemetry.log import LogListener, configure_logging
+from ..telemetry.stall_watch import open_stall_watch
 from ..telemetry.systemd import Notifier, feed_watchdog
 from .greeting import greeting
 from .options import environment, sandbox_environment
@@ -144,12 +146,14 @@ def run(args: argparse.Namespace) -> int:
     if args.sandbox:
         beside = open_sandbox_process(args.base_port, data=settings.storage.data)
     notifier = Notifier()
+
+    async def daemon() -> None:
+        trio.lowlevel.current_task().name = "main"
+        async with open_stall_watch(settings.telemetry.loop_stall):
+            await run_daemon(opening, beside=beside, when_serving=when_serving, notifier=notifier)
+
     try:
-        trio.run(
-            partial(
-                run_daemon, opening, beside=beside, when_serving=when_serving, notifier=notifier
-            )
-        )
+        trio.run(daemon)
     finally:
         notifier.close()
     return 0

@@ -10,6 +10,7 @@ while after the last one left, and always while the show is live.
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -18,10 +19,20 @@ import trio
 
 from .. import names
 from ..errors import CloudflareRefused, CommandRefused, StreampaiError
-from ..runtime import Backoff, ChildSpec, ChildType, DynamicSupervisor, SupervisorReport
+from ..runtime import (
+    Backoff,
+    ChildSpec,
+    ChildType,
+    DynamicSupervisor,
+    NotFound,
+    NotRunning,
+    StartFailed,
+    SupervisorReport,
+)
 from ..telemetry.events import SupervisorReported, UserSessionEnded, UserSessionStarted
 from .orphan_sweep import sweep_orphans
 from .services import Services
+from .snapshot import read_snapshot
 from .user_manager import UserStreamManager
 
 # Trees that are started or stopped at once before others get a turn.
@@ -253,9 +264,7 @@ class LivestreamManager:
             return
 
     def _is_served(self, owner: str) -> bool:
-        return owner.isdigit() and (
-            int(owner) in self._users or int(owner) in self._to_resume
-        )
+        return owner.isdigit() and (int(owner) in self._users or int(owner) in self._to_resume)
 
     # --- what supervisors report ----------------------------------------------------------
 
@@ -289,9 +298,8 @@ class LivestreamManager:
         self._restarting[user_id] = sentence
         topic = names.user_stream_topic(user_id)
         history = self._services.pubsub.history(topic)
-        snapshot = orjson.loads(history[-1].data) if history else None
-        # Operators may publish what they like; only what is a snapshot can be changed.
-        if isinstance(snapshot, dict) and isinstance(snapshot.get("revision"), int):
+        snapshot = read_snapshot(history[-1].data) if history else None
+        if snapshot is not None:
             snapshot["interrupted"] = sentence
             snapshot["revision"] += 1
             self._services.pubsub.publish(topic, orjson.dumps(snapshot))

@@ -16,6 +16,7 @@ from ..errors import CommandRefused, StreampaiError
 from ..platforms.platform import Limits
 from ..storage import Storage
 from .accounts import UserAccounts
+from .durably import durably
 
 Receipts = dict[str, dict[str, Any]]
 
@@ -71,9 +72,11 @@ class Outgoing:
             try:
                 sent = await self._accounts.get(platform).send_chat(command.text)
             except StreampaiError as exc:
-                await intents.finish(intent, "failed", {"code": exc.code})
+                failure = {"code": exc.code}
+                await durably(lambda: intents.finish(intent, "failed", failure))
                 raise
-            await intents.finish(intent, "done", {"message_id": sent.message_id})
+            # It is out: a store that refuses must not make it look as if it were not.
+            await durably(lambda: intents.finish(intent, "done", {"message_id": sent.message_id}))
             return {"message_id": sent.message_id}
 
         return await self._to_each(self._targets(command.platforms), send)

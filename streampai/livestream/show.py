@@ -11,6 +11,7 @@ world, and whoever starts this tree again reads it and goes on:
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,7 +31,7 @@ from ..events import (
     StreamStarted,
     StreamStarting,
 )
-from ..storage import StreamSession
+from ..storage import StreamSession, UnfinishedCommand
 from . import transitions
 from .accounts import UserAccounts
 from .disconnect_clock import DisconnectClock
@@ -44,7 +45,7 @@ from .wishes import Wishes
 
 
 class Show:
-    """``end_soon(reason)`` is awaited when the show is to end by itself: its wish is stored."""
+    """``end_soon(reason, session id)`` is awaited when the show is to end by itself: its wish is stored."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Show:
         state: StateClient,
         tree: UserTree,
         accounts: UserAccounts,
-        end_soon: Callable[[str], Awaitable[None]],
+        end_soon: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._user_id = user_id
         self._services = services
@@ -65,7 +66,10 @@ class Show:
         self._tree = tree
         self._accounts = accounts
         self._end_soon = end_soon
-        self._start_scope: trio.CancelScope | None = None
+        # Work on outputs that a Stop cuts short: it will remove them all.
+        self._work: trio.CancelScope | None = None
+        # What a former life of this tree accepted and did not answer.
+        self._left_open: list[UnfinishedCommand] = []
         self.outputs = ShowOutputs(wishes=wishes, state=state, tree=tree, accounts=accounts)
 
     # --- where it stands, and taking it up again ----------------------------------------
@@ -73,6 +77,8 @@ class Show:
     async def load(self) -> None:
         """Read the open session. Nothing is done to the outside world yet."""
         wishes = self._wishes
+        commands = self._services.storage.commands
+        self._left_open = await commands.unfinished(self._user_id)
         session = wishes.session = await self._streams.open_session(self._user_id)
         if session is None:
             return
@@ -105,8 +111,10 @@ class Show:
         """A Stop was accepted, perhaps in the moment before its wish reached the show's row."""
         if session.phase == "ending":
             return True
-        commands = await self._services.storage.commands.unfinished(self._user_id)
-        if not any(name == "stop_stream" for _, name in commands):
+        if not any(
+            command.method == "stop_stream" and command.accepted_at >= session.started_at
+            for command in self._left_open
+        ):
             return False
         await durably(lambda: self._streams.set_phase(session.id, "ending", "stopped"))
         return True
@@ -120,9 +128,11 @@ class Show:
         is not known, and it is not done twice.
         """
         running = self._wishes.session is not None
-        for command_id, name in await self._services.storage.commands.unfinished(self._user_id):
+        for command in list(self._left_open):
+            command_id, name = command.id, command.method
             if only is not None and name != only:
                 continue
+            self._left_open.remove(command)
             if error is not None:
                 await self._state.tell_failed(command_id, name, error)
             elif name == "stop_stream" or (name == "start_stream" and running):
@@ -156,11 +166,17 @@ class Show:
                     self._user_id, command.platforms, id=uuid4().hex
                 )
                 wishes.starting = True
-            case StopStream() if wishes.session is not None:
-                await self._streams.set_phase(wishes.session.id, "ending", "stopped")
-                wishes.stopping = True
-                if self._start_scope is not None:
-                    self._start_scope.cancel()
+            case StopStream() if (session := wishes.session) is not None:
+                await self._streams.set_phase(session.id, "ending", "stopped")
+                # It may have ended while that was written.
+                if wishes.session is session:
+                    wishes.stopping = True
+                    self.cut_short()
+
+    def cut_short(self) -> None:
+        """The show is to end: whatever is being done to its outputs is of no use any more."""
+        if self._work is not None:
+            self._work.cancel()
 
     # --- start -----------------------------------------------------------------------------
 
@@ -199,10 +215,10 @@ class Show:
         await self._state.tell(StreamStarting(platforms=session.platforms, **self._state.facts()))
         self.outputs.stop_repairing()
         failed: Failures = {}
-        with trio.CancelScope() as self._start_scope:
+        with trio.CancelScope() as self._work:
             failed = await self.outputs.create(session.platforms)
-        stopped = self._start_scope.cancelled_caught
-        self._start_scope = None
+        stopped = self._work.cancelled_caught
+        self._work = None
         if not stopped and len(failed) == len(session.platforms):
             await self._undo_start(session, failed)
         # A Stop that was accepted meanwhile has written its wish into the row.
@@ -268,14 +284,17 @@ class Show:
         self._wishes.session = attrs.evolve(session, platforms=tuple(chosen))
         # A repair that is under way still wants what was wanted before.
         left = self.outputs.stop_repairing()
-        try:
-            if command.enabled:
-                return await self._add(platform)
-            await self._stop_monitors([platform])
-            await self.outputs.destroy([platform])
-        finally:
-            self.outputs.want_repair(left)
-        return {}
+        with trio.CancelScope() as self._work:
+            try:
+                if command.enabled:
+                    return await self._add(platform)
+                await self._stop_monitors([platform])
+                await self.outputs.destroy([platform])
+            finally:
+                self.outputs.want_repair(left)
+                self._work = None
+            return {}
+        raise CommandRefused(code="ending")
 
     async def retry_destination(self, command: RetryDestination) -> dict[str, Any]:
         """Raises what failed again."""
@@ -322,15 +341,21 @@ class Show:
             if monitor is not None and platform not in self._accounts.relogin:
                 monitor.account_changed()
         else:
+            # Somebody else's account: the output has that one's key from now on, too.
             await self._stop_monitors([platform])
-            await self._start_monitor(platform)
+            with trio.CancelScope() as self._work:
+                await self.outputs.destroy([platform])
+                # What fails is shown at the destination, with a button to try again.
+                with suppress(StreampaiError):
+                    await self._add(platform)
+            self._work = None
 
     # --- stop ----------------------------------------------------------------------------------
 
-    async def stop_stream(self, reason: str) -> dict[str, Any]:
-        """Idempotent: with nothing to stop it answers at once."""
+    async def stop_stream(self, reason: str, session_id: str | None) -> dict[str, Any]:
+        """Idempotent: when that show is over, or there was none, it answers at once."""
         session = self._wishes.session
-        if session is None:
+        if session is None or session.id != session_id:
             return {}
         summary = await self._end(session, reason)
         return {"session_id": session.id, "summary": summary}
@@ -408,4 +433,5 @@ class Show:
         session = self._wishes.session
         if session is not None:
             await durably(lambda: self._streams.set_phase(session.id, "ending", "encoder_gone"))
-            await self._end_soon("encoder_gone")
+            self.cut_short()
+            await self._end_soon("encoder_gone", session.id)

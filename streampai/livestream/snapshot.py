@@ -95,6 +95,21 @@ class StreamSnapshot:
         )
 
 
+def read_snapshot(data: bytes) -> dict[str, Any] | None:
+    """A published snapshot; None for what an operator has published in its place."""
+    body = orjson.loads(data)
+    fields = {"revision": int, "state": str, "since": str, "reason": str, "user_id": int}
+    if not isinstance(body, dict):
+        return None
+    if any(type(body.get(name)) is not kind for name, kind in fields.items()):
+        return None
+    try:
+        datetime.fromisoformat(body["since"])
+    except ValueError:
+        return None
+    return body
+
+
 def encode_input(status: InputStatus, ingest_url: str) -> dict[str, Any]:
     """The input's part of the snapshot, also what ``cloudflare_input:{user}`` carries."""
     return {

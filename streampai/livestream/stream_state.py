@@ -40,7 +40,7 @@ from ..storage import Storage
 from ..telemetry import Telemetry
 from ..telemetry.events import PlatformEventDropped, PlatformEventProcessed, StreamStateChanged
 from .journal import CATCH_UP_PAGE, Journal
-from .snapshot import StreamSnapshot, encode_input
+from .snapshot import StreamSnapshot, encode_input, read_snapshot
 from .statistics import Statistics
 from .transitions import StreamStatus
 
@@ -231,8 +231,8 @@ class StreamStateServer(Server):
     def _continue_snapshot(self) -> None:
         """The state is the one that a predecessor has shown: so are its beginning and reason."""
         history = self._pubsub.history(names.user_stream_topic(self._user_id))
-        shown = orjson.loads(history[-1].data) if history else {}
-        if shown.get("state") == self._snapshot.state.value:
+        shown = read_snapshot(history[-1].data) if history else None
+        if shown is not None and shown["state"] == self._snapshot.state.value:
             self._snapshot.since = datetime.fromisoformat(shown["since"])
             self._snapshot.reason = shown["reason"]
 

@@ -1,7 +1,7 @@
 """What survives a restart: users, log-ins, tokens, shows, intents and events, in SQLite."""
 
 from .accounts import Accounts, StoredAccount
-from .commands import Commands
+from .commands import Commands, UnfinishedCommand
 from .database import Database
 from .destinations import Destinations, Metadata
 from .events import EventRow, Events, HoleRefused
@@ -32,6 +32,7 @@ __all__ = [
     "StoredInput",
     "StreamSession",
     "Streams",
+    "UnfinishedCommand",
     "User",
     "Users",
     "open_storage",

@@ -1,13 +1,24 @@
 """Command ids already seen, so that a command sent twice acts once."""
 
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import attrs
 
 from .database import Database
-from .times import Now, to_milliseconds
+from .times import Now, from_milliseconds, to_milliseconds
 
 # A client repeats within minutes; a week covers a laptop that slept over a holiday.
 _KEPT = timedelta(days=7)
+
+
+@attrs.frozen(kw_only=True)
+class UnfinishedCommand:
+    """Accepted, and not answered yet."""
+
+    id: str
+    method: str
+    accepted_at: datetime
 
 
 class Commands:
@@ -54,15 +65,19 @@ class Commands:
         )
         return row is not None
 
-    async def unfinished(self, user_id: int) -> list[tuple[str, str]]:
-        """Id and method of what was accepted and has no outcome yet, oldest first."""
-        return await self._database.read(
+    async def unfinished(self, user_id: int) -> list[UnfinishedCommand]:
+        """What was accepted and has no outcome yet, oldest first."""
+        rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT id, method FROM commands WHERE user_id = ? AND outcome IS NULL"
-                " ORDER BY accepted_at",
+                "SELECT id, method, accepted_at FROM commands"
+                " WHERE user_id = ? AND outcome IS NULL ORDER BY accepted_at",
                 (user_id,),
             ).fetchall()
         )
+        return [
+            UnfinishedCommand(id=id, method=method, accepted_at=from_milliseconds(at))
+            for id, method, at in rows
+        ]
 
     async def finish(self, command_id: str, user_id: int, outcome_event: bytes) -> None:
         """Keep how it ended, to be told again to whoever repeats it. Unknown ids: LookupError."""

@@ -38,6 +38,12 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     return fields
 
 
+def _stack(record: logging.LogRecord) -> str:
+    """Where another thread was; see stall_watch."""
+    stack: str = getattr(record, "stack", "")
+    return stack
+
+
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
@@ -51,8 +57,8 @@ def _value(value: object) -> str:
 class TextFormatter(logging.Formatter):
     """``time level event key=value …``; under journald ``<6>event key=value …``.
 
-    journald keeps time and level itself. A traceback follows on lines of its
-    own, each with the priority of the first.
+    journald keeps time and level itself. A traceback or a stack follows on lines
+    of its own, each with the priority of the first.
     """
 
     def __init__(self, *, journald: bool) -> None:
@@ -65,6 +71,8 @@ class TextFormatter(logging.Formatter):
         line = " ".join(words)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
+        if stack := _stack(record):
+            line += "\n" + stack
         if self._journald:
             prefix = f"<{_priority(record.levelno)}>"
             return "\n".join(prefix + part for part in line.split("\n"))
@@ -72,7 +80,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line; a traceback is the text under ``traceback``."""
+    """One JSON object per line; a traceback is the text under ``traceback``, a stack under ``stack``."""
 
     def format(self, record: logging.LogRecord) -> str:
         body: dict[str, object] = {
@@ -83,6 +91,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             body["traceback"] = self.formatException(record.exc_info)
+        if stack := _stack(record):
+            body["stack"] = stack
         return orjson.dumps(body, default=str).decode()
 
 

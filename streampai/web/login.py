@@ -62,7 +62,8 @@ class Login:
         Raises RateLimited, NotAuthorised ``invalid_credentials`` (after the same
         work whether the name exists or not), StorageUnavailable.
         """
-        wait = max(self._names.take(name), self._addresses.take(address))
+        # A refused address takes nothing from the name: it must not lock its owner out.
+        wait = self._addresses.take(address) or self._names.take(name)
         if wait:
             raise RateLimited("Too many attempts to log in.", retry_after=round(wait, 1))
         user = await self._storage.users.authenticate(name, password)

@@ -4,6 +4,7 @@ import attrs
 from quart import Response, request
 from quart.typing import ResponseReturnValue
 
+from ..errors import StreampaiError
 from .app import json_response
 from .browsers import Browsers
 from .login import Login, Visit, address_of
@@ -60,7 +61,12 @@ class SessionRoutes:
             address=address_of(request),
             user_agent=request.headers.get("User-Agent", ""),
         )
-        await self._services.manager.logged_in(user.id)
+        try:
+            await self._services.manager.logged_in(user.id)
+        except StreampaiError:
+            # Nobody gets its token.
+            await self._services.storage.sessions.revoke(session.id)
+            raise
         response = json_response(
             {"user": {"id": user.id, "name": user.name, "admin": user.admin}, "csrf": session.csrf}
         )

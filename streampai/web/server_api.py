@@ -108,9 +108,11 @@ class ServerApi:
     def disconnect(self, body: Disconnect) -> Mapping[str, Any]:
         wish = body.disconnect if isinstance(body.disconnect, dict) else {}
         code = wish.get("code", 3503)
+        if type(code) is not int or not 3000 <= code <= 4999:
+            raise ErrorReply(107)
         reason = wish.get("reason") or wire.CLOSE_REASONS.get(code, "force disconnect")
         # A close frame has room for 123 bytes of reason.
-        if type(code) is not int or not 3000 <= code <= 4999 or not isinstance(reason, str):
+        if not isinstance(reason, str):
             raise ErrorReply(107)
         if len(reason.encode()) > 123:
             raise ErrorReply(107)

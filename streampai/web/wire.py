@@ -151,6 +151,9 @@ def field(body: Mapping[str, Any], name: str, default: Any) -> Any:
         return default
     if type(value) is not type(default):
         raise ErrorReply(107)
+    # Beyond it neither JavaScript nor the store can count.
+    if type(value) is int and abs(value) > 2**53:
+        raise ErrorReply(107)
     return value
 
 

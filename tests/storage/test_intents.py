@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from streampai.storage import Intent, Storage, User
@@ -94,13 +96,13 @@ async def test_the_outcome_of_a_command_can_be_told_again(
     clock.forward(seconds=1)
     await storage.commands.accept("c0", user.id, "stop_stream")
     assert await storage.commands.outcome("c1", user.id) is None
-    assert await storage.commands.unfinished(user.id) == [
-        ("c1", "start_stream"),
-        ("c0", "stop_stream"),
-    ]
+    first, second = await storage.commands.unfinished(user.id)
+    assert (first.id, first.method) == ("c1", "start_stream")
+    assert (second.id, second.method) == ("c0", "stop_stream")
+    assert second.accepted_at - first.accepted_at == timedelta(seconds=1)
     await storage.commands.finish("c1", user.id, b'{"type":"command_done"}')
     assert await storage.commands.outcome("c1", user.id) == b'{"type":"command_done"}'
-    assert await storage.commands.unfinished(user.id) == [("c0", "stop_stream")]
+    assert await storage.commands.unfinished(user.id) == [second]
     assert await storage.commands.outcome("unknown", user.id) is None
     with pytest.raises(LookupError):
         await storage.commands.finish("unknown", user.id, b"")
