@@ -87,6 +87,7 @@ def daemon(tmp_path):
     daemon.notifier.close()
 
 
+@pytest.mark.row("X12")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_in_order(daemon, number):
     with trio.fail_after(5):
@@ -107,6 +108,7 @@ async def test_a_signal_ends_it_in_order(daemon, number):
     assert heard[-1] == "STOPPING=1"
 
 
+@pytest.mark.row("X12")
 async def test_a_second_signal_does_not_wait_for_the_order(daemon):
     async def close():
         daemon.closing.set()
@@ -126,6 +128,7 @@ async def test_a_second_signal_does_not_wait_for_the_order(daemon):
     assert "closed" not in daemon.said
 
 
+@pytest.mark.row("X12")
 async def test_a_signal_before_it_serves_ends_it_at_once(daemon):
     opening = trio.Event()
 

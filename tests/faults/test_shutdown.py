@@ -18,6 +18,7 @@ from ..process import make_user, open_daemon
 GRACE = int(QUICK["STREAMPAI_SHUTDOWN_GRACE"]) / 1000
 
 
+@pytest.mark.row("X12")
 @pytest.mark.process
 async def test_sigterm_tells_the_browsers_and_leaves_within_the_grace(tmp_path: Path) -> None:
     async with open_sandbox(base_port=0) as sandbox:
@@ -63,6 +64,7 @@ def outputs(books: dict) -> list[dict]:
     return [output for i in books["cloudflare"]["inputs"] for output in i["outputs"]]
 
 
+@pytest.mark.row("X12")
 @pytest.mark.process
 async def test_sigterm_does_not_wait_for_an_outage(tmp_path: Path) -> None:
     async with open_sandbox(base_port=0) as sandbox:
@@ -82,6 +84,7 @@ async def test_sigterm_does_not_wait_for_an_outage(tmp_path: Path) -> None:
             cloudflare.clear()
 
 
+@pytest.mark.row("X12")
 async def test_browsers_are_told_first_and_parts_stop_in_reverse_start_order(
     tmp_path: Path,
 ) -> None:

@@ -59,6 +59,7 @@ async def reach(sandbox: Sandbox, daemon: Daemon, browser: Browser, phase: str) 
         await browser.done("stop_stream")
 
 
+@pytest.mark.row("X12")
 @pytest.mark.parametrize(
     ("phase", "command", "method", "path", "after_effect", "wanted"),
     [
@@ -125,6 +126,7 @@ async def test_killed_within_a_command_the_next_life_finishes_it(
             assert len(sandbox.state()["cloudflare"]["inputs"]) == 1
 
 
+@pytest.mark.row("X12")
 @pytest.mark.parametrize("after_effect", [False, True])
 async def test_killed_while_the_input_is_made_there_is_one_input_in_the_end(
     tmp_path: Path, after_effect: bool
@@ -148,6 +150,7 @@ async def test_killed_while_the_input_is_made_there_is_one_input_in_the_end(
         assert len(sandbox.state()["cloudflare"]["inputs"]) == 1
 
 
+@pytest.mark.row("X12")
 async def test_killed_in_the_middle_of_a_show_it_goes_on_as_if_nothing_had_been(
     tmp_path: Path,
 ) -> None:

@@ -1,5 +1,8 @@
 """Servers: conformance section 4 (requests between tasks)."""
 
+import random
+from contextlib import suppress
+
 import attrs
 import pytest
 import trio
@@ -471,3 +474,53 @@ async def test_a_server_does_not_run_twice_at_the_same_time(autojump_clock, nurs
     with pytest.raises(RuntimeError):
         await it.server.run()
     assert await it.server.call(Add(amount=1)) == 1
+
+
+@pytest.mark.row("G8")
+async def test_interleaved_senders_keep_their_order_and_no_handler_is_entered_twice(
+    autojump_clock, nursery
+):
+    seen: dict[str, list[int]] = {name: [] for name in "abcdef"}
+
+    class Careful(Server):
+        inside = False
+        began = False
+
+        async def init(self):
+            await trio.sleep(0.01)
+            self.began = True
+
+        async def handle(self, message):
+            assert self.began and not self.inside
+            self.inside = True
+            name, n, pauses = message
+            for _ in range(pauses):
+                await trio.lowlevel.checkpoint()
+            seen[name].append(n)
+            self.inside = False
+            return n
+
+    # More senders than room, so that some wait for it while others overtake nobody.
+    server = Careful(key=("careful",), registry=Registry(), capacity=3)
+    await nursery.start(server.run)
+
+    async def send(name):
+        number = random.Random(name)
+        for n in range(40):
+            message = name, n, number.randrange(3)
+            match number.randrange(4):
+                case 0:
+                    assert await server.call(message) == n
+                case 1:
+                    with suppress(MailboxFull):
+                        server.cast_nowait(message)
+                        continue
+                    await server.cast(message)
+                case _:
+                    await server.cast(message)
+
+    async with trio.open_nursery() as senders:
+        for name in seen:
+            senders.start_soon(send, name)
+    await settle()
+    assert all(numbers == list(range(40)) for numbers in seen.values())

@@ -16,6 +16,7 @@ from streampai.runtime import (
     Restart,
     Restarting,
     Running,
+    open_room,
 )
 
 from .actor import Actor, Boom, counts, listed, running, settle, supervisor_of
@@ -334,3 +335,39 @@ async def test_statistics_count_what_happened(autojump_clock):
         assert (statistics.starts, statistics.exits, statistics.restarts) == (2, 2, 1)
         statistics.starts = 99
         assert supervisor.statistics().starts == 2
+
+
+@pytest.mark.row("T7")
+@pytest.mark.parametrize("how", ["normal", "shutdown", "error", "killed", "abandoned"])
+async def test_everybody_who_waits_for_an_end_is_told_the_same_once(autojump_clock, how):
+    a = Actor("a")
+    if how == "abandoned":
+        a.linger = 100
+    supervisor = DynamicSupervisor(name="dyn")
+    told = []
+
+    async def wait(child):
+        told.append(await child.wait())
+
+    async with open_room(), running(supervisor):
+        child = await supervisor.start_child(
+            a.spec(restart=Restart.TEMPORARY, shutdown=0 if how == "killed" else 1)
+        )
+        with trio.move_on_after(1):
+            await child.wait()
+        assert child.outcome is None and child.running
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(wait, child)
+            await settle()
+            match how:
+                case "normal":
+                    a.end()
+                case "error":
+                    a.crash()
+                case _:
+                    await supervisor.terminate_child(child)
+        assert [outcome.how for outcome in told] == [how] * 3
+        # The late end of an abandoned task changes nothing.
+        await trio.sleep(200)
+        assert await child.wait() is told[0] is child.outcome

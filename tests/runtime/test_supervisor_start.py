@@ -315,6 +315,24 @@ async def test_a_spec_can_be_read_back(autojump_clock):
             supervisor.child_spec(["not", "hashable"])
 
 
+@pytest.mark.row("S14")
+async def test_a_dynamic_childs_spec_can_be_read_by_its_id_while_it_is_known(autojump_clock):
+    a = Actor("a")
+    spec = a.spec(shutdown=7)
+    supervisor, other = DynamicSupervisor(name="dyn"), DynamicSupervisor(name="other")
+    async with running(supervisor), running(other):
+        child = await supervisor.start_child(spec)
+        assert supervisor.child_spec(child.id) is spec
+        with pytest.raises(NotFound):
+            other.child_spec(child.id)
+        a.crash()
+        await settle()
+        assert supervisor.child_spec("a") is spec
+        await supervisor.terminate_child("a")
+        with pytest.raises(NotFound):
+            supervisor.child_spec("a")
+
+
 @pytest.mark.row("S15", "S26", "D14")
 @pytest.mark.parametrize(
     ("field", "value"),
