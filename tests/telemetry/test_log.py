@@ -30,7 +30,9 @@ def telemetry(stream):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
-    configure_logging(TelemetrySettings(log_format="json", log_level="info"), stream)
+    configure_logging(
+        TelemetrySettings(log_format="json", log_level="info", loop_stall=5.0), stream
+    )
     bus = Telemetry()
     bus.clock = FakeClock()
     LogListener(bus, clock=bus.clock)
@@ -211,7 +213,9 @@ def text_line(record_stream, **environ):
     root.handlers = []
     try:
         configure_logging(
-            TelemetrySettings(log_format="text", log_level="info"), record_stream, environ=environ
+            TelemetrySettings(log_format="text", log_level="info", loop_stall=5.0),
+            record_stream,
+            environ=environ,
         )
         logging.getLogger("streampai").warning(
             "an.event", extra={"fields": {"user_id": 1, "reason": 'a "b"\nfake=1', "lag": 0.12345}}
@@ -255,6 +259,19 @@ def test_each_line_of_a_traceback_has_the_priority():
     text = TextFormatter(journald=True).format(record).splitlines()
     assert len(text) > 2
     assert all(line.startswith("<3>") for line in text)
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_another_threads_stack_follows_its_line(kind):
+    from streampai.telemetry.log import JsonFormatter, TextFormatter
+
+    record = logging.LogRecord("x", logging.ERROR, "f", 1, "stalled", (), None)
+    record.stack = 'File "a.py", line 1\n  sleep()'
+    if kind == "json":
+        assert json.loads(JsonFormatter().format(record))["stack"] == record.stack
+    else:
+        text = TextFormatter(journald=True).format(record)
+        assert text == '<3>stalled\n<3>File "a.py", line 1\n<3>  sleep()'
 
 
 def test_libraries_that_log_whole_urls_are_quiet(telemetry, stream):
