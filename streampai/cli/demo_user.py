@@ -2,15 +2,17 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from ..errors import PlatformRefused, PlatformUnavailable
+from ..errors import CommandRefused, PlatformRefused, PlatformUnavailable, ReloginNeeded
 from ..platforms.platform import Identity, Platform, Tokens
 
 if TYPE_CHECKING:
+    from ..app import Application
     from ..storage import Storage
 
 # Without the letters and digits that are mistaken for one another; 12 of them are 59 bits.
@@ -56,3 +58,25 @@ async def add_demo_user(
         await storage.accounts.save(user.id, name, identity, tokens)
         await storage.destinations.set(user.id, name, True)
     return password
+
+
+async def renew_connections(app: "Application", base_url: str) -> None:
+    """Log in anew wherever a fresh sandbox does not know the tokens of the one before.
+
+    A sandbox forgets when it is stopped, as no platform does. Raises what
+    add_demo_user raises.
+    """
+    accounts = app.storage.accounts
+    async with httpx.AsyncClient() as http:
+        for user in await app.storage.users.all():
+            for stored in await accounts.all(user.id):
+                platform = app.platforms[stored.platform]
+                try:
+                    await platform.refresh(stored.tokens)
+                except ReloginNeeded:
+                    login = stored.identity.login
+                    tokens, identity = await _connect(platform, http, login, base_url)
+                    await accounts.save(user.id, stored.platform, identity, tokens)
+                    # Its tree may be up already; otherwise it reads what is stored.
+                    with suppress(CommandRefused):
+                        await app.manager.user(user.id).account_changed(stored.platform)

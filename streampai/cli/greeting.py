@@ -21,7 +21,8 @@ def _command(action: str, name: str, settings: Settings) -> str:
 
 
 async def greeting(app: "Application", settings: Settings, *, base_port: int | None) -> str:
-    """The line. With a sandbox at ``base_port`` and no user yet, ``demo`` is made and connected first.
+    """The line. With a sandbox at ``base_port`` and no user yet, ``demo`` is made and connected first;
+    later, accounts that a fresh sandbox does not know are connected anew.
 
     Raises what add_demo_user and the store raise.
     """
@@ -32,11 +33,12 @@ async def greeting(app: "Application", settings: Settings, *, base_port: int | N
             return f"Streampai is at {url}/"
         return f"Streampai is at {url}/ - add a user: {_command('add', 'NAME', settings)}"
     simulated = f"(platforms are simulated; their controls: {control_url(base_port)}/)"
-    if not names:
-        from .demo_user import add_demo_user
+    from .demo_user import add_demo_user, renew_connections
 
+    if not names:
         password = await add_demo_user(app.storage, app.platforms, DEMO, url)
         return f"Streampai is at {url}/ - log in as {DEMO} with password {password} {simulated}"
+    await renew_connections(app, url)
     name = DEMO if DEMO in names else names[0]
     again = _command("passwd", name, settings)
     return f"Streampai is at {url}/ - log in as {name}; a new password: {again} {simulated}"

@@ -110,3 +110,31 @@ async def test_the_address_is_one_that_a_browser_can_open(tmp_path):
     async with open_daemon(tmp_path / "b", None) as (app, _):
         line = await greeting(app, settings, base_port=None)
     assert line.startswith("Streampai is at https://stream.example/")
+
+
+@asynccontextmanager
+async def open_show_house(tmp_path):
+    """A sandbox that nobody has used, and the daemon beside it."""
+    async with (
+        open_sandbox(base_port=0) as sandbox,
+        open_daemon(tmp_path, sandbox.settings_environment()) as (app, settings),
+    ):
+        yield app, settings
+
+
+async def test_a_fresh_sandbox_gets_to_know_the_accounts_of_the_one_before(tmp_path):
+    async with open_show_house(tmp_path) as (app, settings):
+        await greeting(app, settings, base_port=8090)
+    async with open_show_house(tmp_path) as (app, settings):
+        (user,) = await app.storage.users.all()
+        before = await app.storage.accounts.get(user.id, "twitch")
+        manager = await app.manager.ensure_user(user.id)
+        await greeting(app, settings, base_port=8090)
+        account = await app.storage.accounts.get(user.id, "twitch")
+        assert account.tokens != before.tokens
+        assert account.identity == before.identity
+        assert not account.relogin
+        assert await manager.accounts.get("twitch").destination()
+        # One that is known is left as it is.
+        await greeting(app, settings, base_port=8090)
+        assert (await app.storage.accounts.get(user.id, "twitch")).tokens == account.tokens
