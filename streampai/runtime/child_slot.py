@@ -185,6 +185,7 @@ class ChildSlot:
         async with trio.open_nursery() as room:
             enter_room(room)
             await self._keep(child)
+        enter_room(None)
 
     async def _keep(self, child: Child) -> None:
         owner = self._owner

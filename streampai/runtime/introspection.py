@@ -18,7 +18,7 @@ class Introspection:
         self._slots: dict[Hashable, ChildSlot] = {}
 
     def which_children(self) -> list[ChildInfo]:
-        """Every child known, newest first."""
+        """Every child known, newest first; none before ``run()`` and after it."""
         return [
             ChildInfo(
                 slot.spec.id,

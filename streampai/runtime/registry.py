@@ -8,8 +8,7 @@ Everything is a plain call, so a name is there or it is not, with nothing in
 between.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Any, Literal
 
 import attrs
@@ -40,6 +39,24 @@ class RegistryEntry:
     def deserted(self) -> bool:
         """Its owner has been given up by its supervisor and cannot clean up after itself."""
         return self.owner is not None and self.owner.outcome is not None
+
+
+class Registration:
+    """A name for the duration of a ``with`` block; what ``Registry.registered`` gives."""
+
+    # Not a generator: most children have one of these for all their life.
+    __slots__ = ("_key", "_registry", "_value")
+
+    def __init__(self, registry: "Registry", key: Hashable, value: object) -> None:
+        self._registry = registry
+        self._key = key
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._registry.register(self._key, self._value)
+
+    def __exit__(self, *_: object) -> None:
+        self._registry.unregister(self._key, self._value)
 
 
 RegistryListener = Callable[[RegistryChange], None]
@@ -124,14 +141,9 @@ class Registry:
         entry = self._entries.get(exact_key(key))
         return entry is not None and not entry.deserted
 
-    @contextmanager
-    def registered(self, key: Hashable, value: object) -> Iterator[None]:
-        """Hold the key for the duration of the block."""
-        self.register(key, value)
-        try:
-            yield
-        finally:
-            self.unregister(key, value)
+    def registered(self, key: Hashable, value: object) -> "Registration":
+        """Hold the key for the duration of a ``with`` block."""
+        return Registration(self, key, value)
 
     def listen(self, listener: RegistryListener) -> None:
         """Call ``listener`` at every later change. It must be quick and must not raise."""

@@ -31,8 +31,12 @@ def current_room() -> trio.Nursery | None:
     return _current_room.get()
 
 
-def enter_room(room: trio.Nursery) -> None:
-    """Make it the nearest room of the calling task."""
+def enter_room(room: trio.Nursery | None) -> None:
+    """Make it the nearest room of the calling task; afterwards, forget it.
+
+    Task, context and nursery would otherwise hold each other until the garbage
+    collector comes.
+    """
     _current_room.set(room)
 
 

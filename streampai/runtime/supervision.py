@@ -115,6 +115,8 @@ class Supervision(Introspection):
             # would be given its grace, and the order would be lost.
             await self._stop_all()
             self._room = self._task = self._context = None
+            # Slots know their supervisor: this would be a cycle for the garbage collector.
+            self._slots = {}
             if around is not None:
                 around.supervisors = tuple(s for s in around.supervisors if s is not self)
             if self._failure is not None:

@@ -8,6 +8,7 @@ supervisor = Supervisor(
 await nursery.start(supervisor.run)
 """
 
+import math
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 
@@ -69,6 +70,7 @@ class Supervisor(Supervision):
         # that has been, and how long it may take.
         self._to_stop: list[ChildSlot] = []
         self._being_stopped: ChildSlot | None = None
+        self._give_up_at = math.inf
         self._patience: trio.CancelScope
         self._all_stopped: trio.Event
         self._declared = declared(children, auto_shutdown)
@@ -248,20 +250,24 @@ class Supervisor(Supervision):
 
         Whoever ends asks the next one itself, and one scope serves until
         somebody overruns: waking up here in between, with a scope for each,
-        would double what stopping costs.
+        would double what stopping costs. Its deadline is only ever moved
+        forward, which mostly is not at all; too early, it begins another scope.
         """
         self._to_stop = slots
-        while slots:
-            with trio.CancelScope(shield=True) as self._patience:
+        while slots or self._being_stopped is not None:
+            with trio.CancelScope(shield=True, deadline=self._give_up_at) as self._patience:
                 self._all_stopped = trio.Event()
-                self._stop_next()
+                if self._being_stopped is None:
+                    self._stop_next()
                 await self._all_stopped.wait()
             overrun = self._being_stopped
-            if overrun is not None and overrun.child is not None:
+            if overrun is None or overrun.child is None:
+                continue
+            if trio.current_time() >= self._give_up_at:
                 overrun.give_up(overrun.child)
 
     def _stop_next(self) -> None:
-        self._being_stopped = None
+        self._being_stopped, self._give_up_at = None, math.inf
         if self._patience.cancel_called:
             # The one before ended at its deadline; the next has one of its own.
             return
@@ -270,7 +276,9 @@ class Supervisor(Supervision):
             child = slot.ask_to_stop()
             if child is not None and child.outcome is None:
                 self._being_stopped = slot
-                self._patience.deadline = trio.current_time() + slot.grace
+                self._give_up_at = trio.current_time() + slot.grace
+                if self._give_up_at < self._patience.deadline:
+                    self._patience.deadline = self._give_up_at
                 return
         self._all_stopped.set()
 

@@ -105,6 +105,36 @@ async def test_failures_leave_no_cycles_for_the_collector(autojump_clock, what):
 
 
 @pytest.mark.row("X8")
+async def test_a_stopped_tree_leaves_nothing_for_the_collector(autojump_clock):
+    def user(number):
+        async def start(*, task_status):
+            children = [
+                ChildSpec(id=n, start=partial(idle, Argument()), restart=restart)
+                for n, restart in enumerate([Restart.PERMANENT, Restart.TEMPORARY])
+            ]
+            await supervisor_of(*children).run(task_status=task_status)
+
+        return ChildSpec(id=number, start=start, type=ChildType.SUPERVISOR)
+
+    users = DynamicSupervisor(name="users")
+    async with running(users):
+        await users.start_child(user(0))
+        await users.terminate_child(0)
+        await settle()
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(10):
+                await users.start_child(user(number))
+                await users.terminate_child(number)
+            await settle()
+            found = gc.collect()
+        finally:
+            gc.enable()
+        # Not even one object for each.
+        assert found < 10
+
+
 async def test_after_many_lives_of_a_tree_everything_is_back_to_where_it_was(autojump_clock):
     registry, pubsub = Registry(), PubSub()
 

@@ -82,6 +82,20 @@ async def test_who_overruns_its_grace_is_given_up_at_the_deadline(autojump_clock
     assert supervisor.statistics().zombies == 0
 
 
+async def test_the_next_has_its_whole_grace_after_one_that_nearly_overran_its_own(autojump_clock):
+    story, (a, b, c) = actors("a", "b", "c")
+    c.linger, b.linger = 0.9, 1.9
+    reports = Reports()
+    supervisor = supervisor_of(
+        a.spec(shutdown=1), b.spec(shutdown=2), c.spec(shutdown=1), report=reports
+    )
+    async with running(supervisor):
+        pass
+    assert story[3:] == ["-c", "-b", "-a"]
+    assert trio.current_time() == pytest.approx(2.8)
+    assert reports.of("abandoned") == []
+
+
 @pytest.mark.row("S19", "S20", "D15")
 @pytest.mark.parametrize("dynamic", [False, True])
 async def test_without_a_grace_a_child_is_killed(autojump_clock, dynamic):
