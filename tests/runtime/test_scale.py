@@ -104,7 +104,6 @@ async def test_failures_leave_no_cycles_for_the_collector(autojump_clock, what):
         assert found < allowed
 
 
-@pytest.mark.row("X8")
 async def test_a_stopped_tree_leaves_nothing_for_the_collector(autojump_clock):
     def user(number):
         async def start(*, task_status):
@@ -135,6 +134,7 @@ async def test_a_stopped_tree_leaves_nothing_for_the_collector(autojump_clock):
         assert found < 10
 
 
+@pytest.mark.row("X8")
 async def test_after_many_lives_of_a_tree_everything_is_back_to_where_it_was(autojump_clock):
     registry, pubsub = Registry(), PubSub()
 

@@ -133,8 +133,10 @@ async def test_ten_times_the_trees_start_crash_answer_and_stop_in_at_most_fiftee
     autojump_clock,
 ):
     await life_of_trees(2)
-    few = min([await life_of_trees(10) for _ in range(2)])
-    assert await life_of_trees(100) / few < 15
+    # The least of several: what else the machine does must not count.
+    few = min([await life_of_trees(10) for _ in range(4)])
+    many = min([await life_of_trees(100) for _ in range(3)])
+    assert many / few < 15
 
 
 class Passes(trio.abc.Instrument):
