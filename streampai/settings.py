@@ -482,6 +482,16 @@ def _parse(field: "attrs.Attribute[Any]", text: str) -> Any:
         raise SettingsError(f"{name}={shown}: expected {exc}") from None
 
 
+def _check_pace(cloudflare: CloudflareSettings) -> None:
+    """The floor is for the real account's budget, which the dashboard shares."""
+    interval = cloudflare.input_poll_interval
+    if urlsplit(cloudflare.url).hostname == "api.cloudflare.com" and interval < 10:
+        raise SettingsError(
+            f"CLOUDFLARE_INPUT_POLL_INTERVAL={interval * 1000:.0f}: expected 10,000 to 30,000"
+            " milliseconds with the real API"
+        )
+
+
 def load_settings(
     environ: Mapping[str, str] | None = None, *, simulated: bool = False, sandbox_url: str = ""
 ) -> Settings:
@@ -498,6 +508,7 @@ def load_settings(
         )
         for name, section in SECTIONS.items()
     }
+    _check_pace(sections["cloudflare"])
     return Settings(**sections, simulated=simulated, sandbox_url=sandbox_url)
 
 

@@ -17,8 +17,9 @@ from ..runtime import ChildSpec, DynamicSupervisor, NotFound
 from ..storage import StoredAccount
 from .services import Report, Services
 
-# Longer than AccountTokens waits for a renewal to be written.
-REFRESHER_GRACE = 30.0
+# Of the daemon's grace, this much is for a renewal under way to be written down; the
+# supervisor gives up a little later.
+RENEWAL_SHARE, REFRESHER_SHARE = 0.5, 0.6
 
 
 class UserAccounts:
@@ -110,7 +111,13 @@ class UserAccounts:
             tokens=stored.tokens,
             load=load,
             validate=validate,
-            save=partial(accounts.save_tokens, self._user_id, name),
+            save=partial(
+                accounts.save_tokens,
+                self._user_id,
+                name,
+                of=stored.identity.platform_user_id,
+            ),
+            grace=services.settings.web.shutdown_grace * RENEWAL_SHARE,
             refresh=platform.refresh,
             relogin=partial(self._needs_login, name),
             telemetry=services.telemetry,
@@ -164,7 +171,7 @@ class UserAccounts:
                 start=self._tokens[platform].run,
                 name=names.task_name(names.token_refresher(self._user_id, platform)),
                 # A renewal under way is written down first: the old tokens may be dead.
-                shutdown=REFRESHER_GRACE,
+                shutdown=self._services.settings.web.shutdown_grace * REFRESHER_SHARE,
                 handshake=False,
             )
         )

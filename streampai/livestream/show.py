@@ -70,7 +70,13 @@ class Show:
         self._work: trio.CancelScope | None = None
         # What a former life of this tree accepted and did not answer.
         self._left_open: list[UnfinishedCommand] = []
-        self.outputs = ShowOutputs(wishes=wishes, state=state, tree=tree, accounts=accounts)
+        self.outputs = ShowOutputs(
+            wishes=wishes,
+            state=state,
+            tree=tree,
+            accounts=accounts,
+            repaired=self._start_monitor,
+        )
 
     # --- where it stands, and taking it up again ----------------------------------------
 
@@ -148,11 +154,11 @@ class Show:
                 )
 
     async def follow_input(self, status: InputStatus) -> None:
-        """offline ↔ ready, as the encoder comes and goes."""
+        """offline ↔ ready, as the encoder comes and goes; a show says itself where it stands."""
         old = self._state.status.value
         new = transitions.follow_input(old, status.state)
-        if new is not old and not self._wishes.starting:
-            await self._state.enter(new)
+        if new is not old and self._wishes.session is None:
+            await self._state.enter(new, only_from=old)
 
     async def foresee(self, command: Command) -> None:
         """Make the wish durable at the moment a command is accepted.
@@ -236,6 +242,8 @@ class Show:
             StreamStatus.STREAMING,
             StreamStarted(platforms=session.platforms, failed=tuple(failed), **self._state.facts()),
         )
+        if any(error.retryable for error in failed.values()):
+            self.outputs.want_repair()
         return {"session_id": session.id, "failed": {p: e.as_dict() for p, e in failed.items()}}
 
     async def _undo_start(
@@ -256,8 +264,12 @@ class Show:
     def check_destination(self, command: Command, platform: str) -> None:
         """Raises CommandRefused."""
         status: StreamStatus = self._state.status.value
+        session = self._wishes.session
+        adding = isinstance(command, SetDestination) and command.enabled
         transitions.check_platforms(
-            [platform], known=self._services.platforms.keys(), max_platforms=1
+            {platform, *session.platforms} if session is not None and adding else {platform},
+            known=self._services.platforms.keys(),
+            max_platforms=self._services.settings.livestream.max_platforms_per_user,
         )
         if isinstance(command, RetryDestination):
             transitions.retry_destination(status)
@@ -282,18 +294,26 @@ class Show:
         # The wish is stored before anything is done, as for the whole show.
         await durably(lambda: self._streams.set_platforms(session.id, chosen))
         self._wishes.session = attrs.evolve(session, platforms=tuple(chosen))
+        if command.enabled:
+            return await self._work_on(self._add, platform)
+        return await self._work_on(self._drop, platform)
+
+    async def _work_on(
+        self, act: Callable[[str], Awaitable[dict[str, Any]]], platform: str
+    ) -> dict[str, Any]:
+        """``act`` on one destination, unless the end of the show cuts it short."""
         # A repair that is under way still wants what was wanted before.
         left = self.outputs.stop_repairing()
         with trio.CancelScope() as self._work:
             try:
-                if command.enabled:
-                    return await self._add(platform)
-                await self._stop_monitors([platform])
-                await self.outputs.destroy([platform])
+                return await act(platform)
+            except StreampaiError as exc:
+                # An answer may be lost: what there is at the ingest is looked at again.
+                left = left or exc.retryable
+                raise
             finally:
-                self.outputs.want_repair(left)
                 self._work = None
-            return {}
+                self.outputs.want_repair(left)
         raise CommandRefused(code="ending")
 
     async def retry_destination(self, command: RetryDestination) -> dict[str, Any]:
@@ -303,7 +323,7 @@ class Show:
             raise CommandRefused(code="not_streaming")
         if (monitor := self._tree.monitor(command.platform)) is not None:
             monitor.retry_now()
-        return await self._add(command.platform)
+        return await self._work_on(self._add, command.platform)
 
     async def _add(self, platform: str) -> dict[str, Any]:
         failed = await self.outputs.create([platform])
@@ -312,7 +332,15 @@ class Show:
         await self._start_monitor(platform)
         return {}
 
+    async def _drop(self, platform: str) -> dict[str, Any]:
+        await self._stop_monitors([platform])
+        await self.outputs.destroy([platform])
+        return {}
+
     async def _start_monitor(self, platform: str) -> None:
+        """Idempotent; an account that has gone meanwhile has nothing to watch."""
+        if platform not in self._accounts.stored:
+            return
         self._wishes.monitors.add(platform)
         if (monitors := self._tree.monitors()) is not None:
             await monitors.start(platform)
@@ -341,14 +369,11 @@ class Show:
             if monitor is not None and platform not in self._accounts.relogin:
                 monitor.account_changed()
         else:
-            # Somebody else's account: the output has that one's key from now on, too.
-            await self._stop_monitors([platform])
-            with trio.CancelScope() as self._work:
-                await self.outputs.destroy([platform])
-                # What fails is shown at the destination, with a button to try again.
-                with suppress(StreampaiError):
-                    await self._add(platform)
-            self._work = None
+            # Somebody else's account: the output has that one's key from now on, too. What
+            # fails is shown at the destination, with a button to try again.
+            with suppress(StreampaiError):
+                await self._work_on(self._drop, platform)
+                await self._work_on(self._add, platform)
 
     # --- stop ----------------------------------------------------------------------------------
 

@@ -29,9 +29,18 @@ RETRY_BASE, RETRY_CAP = 0.5, 30.0
 
 
 class ShowOutputs:
+    """``repaired(platform)`` is awaited for an output that exists after all."""
+
     def __init__(
-        self, *, wishes: Wishes, state: StateClient, tree: UserTree, accounts: UserAccounts
+        self,
+        *,
+        wishes: Wishes,
+        state: StateClient,
+        tree: UserTree,
+        accounts: UserAccounts,
+        repaired: Callable[[str], Awaitable[None]],
     ) -> None:
+        self._repaired = repaired
         self._wishes = wishes
         self._state = state
         self._tree = tree
@@ -96,14 +105,18 @@ class ShowOutputs:
 
     async def _show(self, platform: str, error: StreampaiError | None) -> None:
         facts = self._state.facts()
+        destination = self._state.destinations[platform]
         if error is not None:
+            if (destination.output, destination.output_code) == ("failed", error.code):
+                # Said already; a repair tries again and again.
+                return
             await self._state.show_destination(
                 platform, output="failed", output_code=error.code, output_reason=error.message
             )
             await self._state.tell(
                 OutputFailed(platform=platform, code=error.code, reason=error.message, **facts)
             )
-        elif self._state.destinations[platform].output != "active":
+        elif destination.output != "active":
             await self._state.show_destination(
                 platform, output="active", output_code="", output_reason=""
             )
@@ -185,4 +198,6 @@ class ShowOutputs:
                 again |= result.retryable
         for platform in platforms:
             await self._show(platform, failed.get(platform))
+            if platform not in failed:
+                await self._repaired(platform)
         return again

@@ -83,14 +83,24 @@ class StateClient:
     async def show_input(self, status: InputStatus, ingest_url: str) -> None:
         await self._to_server(lambda server: server.show_input(status, ingest_url))
 
-    async def enter(self, status: StreamStatus, *events: LifecycleEvent, reason: str = "") -> None:
-        """Change the public state and tell ``events`` with it."""
+    async def enter(
+        self,
+        status: StreamStatus,
+        *events: LifecycleEvent,
+        reason: str = "",
+        only_from: StreamStatus | None = None,
+    ) -> None:
+        """Change the public state and tell ``events`` with it.
+
+        With ``only_from`` nothing happens when the state is another one by then.
+        """
         session = self._wishes.session
         await self._to_server(
             lambda server: server.enter(
                 status,
                 *events,
                 reason=reason,
+                only_from=only_from,
                 session_id=None if session is None else session.id,
                 started_at=None if session is None else session.started_at,
             )

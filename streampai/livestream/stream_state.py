@@ -66,6 +66,7 @@ class Enter:
     session_id: str | None
     started_at: datetime | None
     events: tuple[LifecycleEvent, ...]
+    only_from: StreamStatus | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -161,8 +162,12 @@ class StreamStateServer(Server):
         reason: str = "",
         session_id: str | None = None,
         started_at: datetime | None = None,
+        only_from: StreamStatus | None = None,
     ) -> None:
-        """Change the public state and tell ``events`` with it, in one batch."""
+        """Change the public state and tell ``events`` with it, in one batch.
+
+        With ``only_from`` nothing happens when the state is another one.
+        """
         await self.call(
             Enter(
                 status=status,
@@ -170,6 +175,7 @@ class StreamStateServer(Server):
                 session_id=session_id,
                 started_at=started_at,
                 events=events,
+                only_from=only_from,
             ),
             timeout=None,
         )
@@ -277,6 +283,8 @@ class StreamStateServer(Server):
                         changed |= self._record(event, processed)
                 case Tell(events=told):
                     self._enter_all(told)
+                case Enter(only_from=StreamStatus() as old) if old is not self._snapshot.state:
+                    pass  # overtaken by another change
                 case Enter() as enter:
                     self._enter(enter)
                     self._enter_all(enter.events)

@@ -67,8 +67,10 @@ class AccountTokens:
         telemetry: Telemetry,
         load: Callable[[], Awaitable[Tokens | None]] | None = None,
         validate: Callable[[], Awaitable[None]] | None = None,
+        grace: float = RENEWAL_GRACE,
         rng: Callable[[], float] = random.random,
     ) -> None:
+        self._grace = grace
         self._user_id = user_id
         self._platform = platform
         self._load = load
@@ -155,7 +157,7 @@ class AccountTokens:
     ) -> None:
         """Renew at about 90 % of the tokens' life and on request, validate every hour.
 
-        Cancelling waits, RENEWAL_GRACE at most, for a renewal that is under way
+        Cancelling waits, ``grace`` seconds at most, for a renewal that is under way
         to be written down.
         """
         name = names.task_name(names.token_refresher(self._user_id, self._platform))
@@ -247,7 +249,7 @@ class AccountTokens:
         error: StreampaiError | None = None
         # Leaving between the platform's answer and our writing it down would
         # lose the only refresh token that still works.
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + RENEWAL_GRACE):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._grace):
             try:
                 fresh = await self._refresh_or_load(self._tokens)
             except StreampaiError as exc:

@@ -56,10 +56,22 @@ class Accounts:
             )
         )
 
-    async def save_tokens(self, user_id: int, platform: str, tokens: Tokens) -> None:
-        """Refreshed tokens. Raises CommandRefused ``platform_not_connected``: it was removed."""
+    async def save_tokens(
+        self, user_id: int, platform: str, tokens: Tokens, *, of: str | None = None
+    ) -> None:
+        """Refreshed tokens, ``of`` this platform's user id if given: another account that was
+        connected meanwhile keeps its own.
+
+        Raises CommandRefused ``platform_not_connected``: the account is not there any more.
+        """
         sealed = self._seal(user_id, platform, tokens)
-        await self._update(user_id, platform, "tokens = ?, relogin = 0, reason = ''", sealed)
+        await self._update(
+            user_id,
+            platform,
+            "tokens = ?, relogin = 0, reason = ''",
+            sealed,
+            platform_user_id=of,
+        )
 
     async def mark(self, user_id: int, platform: str, relogin: bool, reason: str) -> None:
         """Note whether a new log-in is needed. Raises CommandRefused ``platform_not_connected``."""
@@ -85,11 +97,19 @@ class Accounts:
             )
         )
 
-    async def _update(self, user_id: int, platform: str, change: str, *values: object) -> None:
+    async def _update(
+        self,
+        user_id: int,
+        platform: str,
+        change: str,
+        *values: object,
+        platform_user_id: str | None = None,
+    ) -> None:
         def update(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
-                f"UPDATE accounts SET {change} WHERE user_id = ? AND platform = ?",
-                (*values, user_id, platform),
+                f"UPDATE accounts SET {change} WHERE user_id = ? AND platform = ?"
+                " AND platform_user_id = coalesce(?, platform_user_id)",
+                (*values, user_id, platform, platform_user_id),
             )
             if not cursor.rowcount:
                 raise CommandRefused(code="platform_not_connected", platform=platform)

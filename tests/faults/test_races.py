@@ -9,6 +9,7 @@ import trio
 from streampai import names
 from streampai.app import open_application
 from streampai.errors import SettingsError, StorageUnavailable
+from streampai.livestream.transitions import StreamStatus
 from streampai.sandbox import open_sandbox
 from streampai.storage import EventRow, Intents
 
@@ -165,3 +166,31 @@ async def test_a_message_that_is_out_is_not_told_as_failed_by_a_store_that_refus
             outcome = await browser.done("send_chat", text="only once")
             assert outcome["result"]["receipts"]["twitch"]["ok"]
             assert refusals == []
+
+
+async def test_an_output_whose_answer_was_lost_is_not_left_sending_unseen(tmp_path: Path) -> None:
+    async with open_house(tmp_path, API_CALL_TIMEOUT="300") as house:
+        browser = await house.browser()
+        async with browser.connected():
+            await house.live(browser)
+            await browser.done("set_destination", platform="twitch", enabled=False)
+            cloudflare = house.sandbox.faults["cloudflare"]
+            cloudflare.on_call("cut", method="POST", path="*/outputs", after_effect=True)
+            cloudflare.on_call("status", method="GET", path="*/outputs", nth=2, times=8)
+            await browser.command("set_destination", platform="twitch", enabled=True)
+            await browser.until(lambda: browser.destination()["output"] == "active")
+            assert len(await house.outputs()) == 1
+            await browser.until(lambda: browser.destination()["monitor"] == "connected")
+
+
+async def test_an_encoder_seen_a_moment_ago_does_not_take_a_running_show_back(
+    tmp_path: Path,
+) -> None:
+    async with open_house(tmp_path) as house:
+        browser = await house.browser()
+        async with browser.connected():
+            await house.live(browser)
+            state = house.app.services.registry.lookup(names.stream_state(browser.user_id))
+            await state.enter(StreamStatus.READY, only_from=StreamStatus.OFFLINE)
+            assert state.snapshot.state is StreamStatus.STREAMING
+            assert state.snapshot.session_id == browser.state["session_id"]

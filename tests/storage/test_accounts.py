@@ -147,3 +147,18 @@ async def test_metadata_is_empty_until_it_is_set(storage: Storage, user: User) -
     await storage.metadata.set(user.id, "Löten für alle", "Science & Technology")
     await storage.metadata.set(user.id, "Löten für alle 2", "Science & Technology")
     assert await storage.metadata.get(user.id) == ("Löten für alle 2", "Science & Technology")
+
+
+async def test_a_late_renewal_does_not_write_into_another_account_s_row(
+    storage: Storage, user: User
+) -> None:
+    other = Identity(platform_user_id="9", login="other", display_name="Other")
+    await storage.accounts.save(user.id, "twitch", other, TOKENS)
+    late = Tokens(access=Secret("late"), refresh=Secret("late"))
+    with pytest.raises(CommandRefused):
+        await storage.accounts.save_tokens(user.id, "twitch", late, of="1")
+    stored = await storage.accounts.get(user.id, "twitch")
+    assert stored is not None and stored.tokens == TOKENS
+    await storage.accounts.save_tokens(user.id, "twitch", late, of="9")
+    stored = await storage.accounts.get(user.id, "twitch")
+    assert stored is not None and stored.tokens.access == Secret("late")
