@@ -68,7 +68,8 @@ class CircuitBreaker:
     def failure(self) -> None:
         """The try failed."""
         self._failures += 1
-        if self._state == "half_open" or self._failures >= self._limit:
+        # Half open they have been enough before, and none has been forgiven since.
+        if self._failures >= self._limit:
             # Failures of tries that began before it opened do not prolong the wait.
             if self._state != "open":
                 self._next_try = self._clock() + self._cooldown

@@ -107,5 +107,16 @@ def test_a_try_nobody_reports_on_does_not_block_it_for_ever():
 
 @pytest.mark.parametrize("options", [{"failures": 0}, {"cooldown": 0}, {"cooldown": -1}])
 def test_senseless_limits_are_refused(options):
-    with pytest.raises(ValueError):
+    (value,) = options.values()
+    with pytest.raises(ValueError, match=f"{next(iter(options))}={value}.*expected both > 0"):
         CircuitBreaker(**options)
+
+
+def test_without_options_five_failures_open_it_for_half_a_minute():
+    clock = Clock()
+    breaker = CircuitBreaker(clock=clock)
+    for _ in range(4):
+        breaker.failure()
+    assert breaker.state == "closed"
+    breaker.failure()
+    assert breaker.state == "open" and breaker.allow() == 30

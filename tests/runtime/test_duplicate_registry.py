@@ -153,3 +153,17 @@ def test_the_block_form_takes_its_own_entry_away_in_any_case():
     with registry.registered("other", "x"):
         pass
     assert registry.keys() == ["key"]
+
+
+async def test_the_search_for_deserted_entries_takes_no_living_one(autojump_clock):
+    registry = DuplicateRegistry[int]()
+    supervisor = DynamicSupervisor(name="dyn")
+    async with running(supervisor):
+        await supervisor.start_child(holder(registry, "gone", "gone", 1, 2))
+        await supervisor.terminate_child("gone")
+        for n in range(SLACK):
+            registry.register(("mine", n), n)
+        assert ("gone", str) not in registry._entries
+        assert len(registry) == SLACK
+        # The next search is when as many have come as there were, and some.
+        assert registry._sweep_at == 3 * SLACK - 2

@@ -292,3 +292,14 @@ async def test_with_never_significant_specs_are_refused_again(autojump_clock):
         a.end()
         await trio.sleep(1)
         assert not run.ended.is_set()
+
+
+async def test_another_type_is_refused_by_name(autojump_clock):
+    a = Actor("a")
+    supervisor = supervisor_of(a.spec())
+    async with running(supervisor):
+        with pytest.raises(
+            InvalidSpec, match="type=.*SUPERVISOR.*expected ChildType.WORKER"
+        ) as caught:
+            supervisor.change_child(a.spec(type=ChildType.SUPERVISOR))
+        assert caught.value.field == "type" and caught.value.value is ChildType.SUPERVISOR

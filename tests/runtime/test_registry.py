@@ -282,3 +282,17 @@ async def test_a_name_is_held_exactly_as_long_as_its_owner_lives(autojump_clock)
         assert registry.keys() == []
         await supervisor.restart_child("a")
         assert registry.keys() == ["second"]
+
+
+def test_the_more_names_are_held_the_rarer_the_search_for_deserted_ones():
+    sweeps = []
+
+    class Watched(Registry):
+        def _sweep(self):
+            super()._sweep()
+            sweeps.append(len(self))
+
+    registry = Watched()
+    for n in range(1000):
+        registry.register(n, n)
+    assert sweeps == [SLACK, 3 * SLACK, 7 * SLACK, 15 * SLACK]

@@ -111,5 +111,6 @@ async def test_chosen_kinds_of_reports_are_silenced_and_no_others(autojump_clock
 
 @pytest.mark.row("B3")
 def test_there_is_no_silencing_what_does_not_exist():
-    with pytest.raises(ValueError, match="'crashed'"):
+    kinds = "started, exited, restarting, restart_failed, abandoned, limit_reached, delayed"
+    with pytest.raises(ValueError, match=f"'crashed': expected one of {kinds}$"):
         silenced(Reports(), "started", "crashed")

@@ -68,6 +68,7 @@ def at_most(seconds):
     return lambda: time.monotonic() > end
 
 
+@pytest.mark.row("X2")
 async def test_who_holds_the_loop_is_named_while_it_is_held(heard):
     def told():
         # Blocking until it has been told of shows that nobody in the loop had to help.
@@ -87,6 +88,7 @@ async def test_who_holds_the_loop_is_named_while_it_is_held(heard):
     assert __file__ in stalled.stack
 
 
+@pytest.mark.row("X2")
 async def test_one_stall_is_one_line_and_its_end_another_with_how_long_it_was(heard):
     async with open_stall_watch(LIMIT):
         await trio.lowlevel.checkpoint()
@@ -140,6 +142,7 @@ async def test_the_thread_ends_also_when_the_block_fails():
     assert threading.active_count() == before
 
 
+@pytest.mark.row("X2")
 async def test_a_process_that_was_suspended_is_no_stall(heard):
     """Thread and loop then both come back late; the clock tells the thread so."""
     jumps = [0.0]
