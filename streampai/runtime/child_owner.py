@@ -27,7 +27,7 @@ class Owner(Protocol):
     def child_ended(self, slot: "ChildSlot", child: Child, outcome: Outcome) -> float | None:
         """By itself. Seconds until the keeper runs it again; None leaves that to others."""
 
-    def slot_stopped(self, slot: "ChildSlot", child: Child) -> None:
+    def slot_stopped(self, slot: "ChildSlot") -> None:
         """As it was asked to."""
 
     def child_up(self, child: Child, restarted: bool) -> None: ...

@@ -156,7 +156,7 @@ class ChildSlot:
             self.state = SlotState.STOPPED
             if self._pause is not None:
                 self._pause.cancel()
-            self._owner.slot_stopped(self, child)
+            self._owner.slot_stopped(self)
             return None
         if self.state is not SlotState.STOPPING:
             self.state = SlotState.STOPPING
@@ -173,7 +173,7 @@ class ChildSlot:
         self._owner.tell("abandoned", child, outcome)
         if self.child is child:
             self.state = SlotState.STOPPED
-            self._owner.slot_stopped(self, child)
+            self._owner.slot_stopped(self)
         child._tell_settled()
 
     def _successor(self) -> Child:
@@ -261,7 +261,7 @@ class ChildSlot:
         if self.state is SlotState.STOPPING:
             self.state = SlotState.STOPPED
             self._owner.tell("exited", child, outcome)
-            self._owner.slot_stopped(self, child)
+            self._owner.slot_stopped(self)
             if outcome.error is not None and is_fatal(outcome.error):
                 self._owner.crash(outcome.error)
             return None

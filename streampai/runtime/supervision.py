@@ -234,7 +234,7 @@ class Supervision(Introspection):
         slot.state = SlotState.RESTARTING
         return self._restart_after(slot, pause)
 
-    def slot_stopped(self, slot: ChildSlot, child: Child) -> None:
+    def slot_stopped(self, slot: ChildSlot) -> None:
         self._rest(slot)
 
     def child_up(self, child: Child, restarted: bool) -> None:

@@ -282,8 +282,8 @@ class Supervisor(Supervision):
                 return
         self._all_stopped.set()
 
-    def slot_stopped(self, slot: ChildSlot, child: Child) -> None:
-        super().slot_stopped(slot, child)
+    def slot_stopped(self, slot: ChildSlot) -> None:
+        super().slot_stopped(slot)
         if slot is self._being_stopped:
             self._stop_next()
 

@@ -6,6 +6,7 @@ import trio
 from streampai.runtime import (
     AlreadyPresent,
     AlreadyStarted,
+    Backoff,
     CallsItself,
     ChildSpec,
     ChildType,
@@ -109,9 +110,30 @@ async def test_a_stale_handle_never_addresses_a_successor(autojump_clock):
         await supervisor.terminate_child(new)
         newest = await supervisor.start_child(a.spec())
         for stale in (old, new):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFound) as caught:
                 await supervisor.terminate_child(stale)
+            assert caught.value.id == "a"
         assert newest.running
+
+
+@pytest.mark.row("X10")
+async def test_between_two_lives_only_the_last_handle_addresses_the_child(autojump_clock):
+    a = Actor("a")
+    supervisor = DynamicSupervisor(name="top", backoff=Backoff(1, 1))
+    async with running(supervisor):
+        first = await supervisor.start_child(a.spec())
+        a.crash()
+        await settle()
+        second = supervisor.child("a")
+        a.refuse = Boom()
+        a.crash()
+        await settle()
+        assert listed(supervisor) == {"a": "restarting"}
+        with pytest.raises(NotFound):
+            await supervisor.terminate_child(first)
+        assert listed(supervisor) == {"a": "restarting"}
+        await supervisor.terminate_child(second)
+        assert listed(supervisor) == {}
 
 
 @pytest.mark.row("S25", "S54", "D7")
@@ -258,7 +280,8 @@ async def test_a_child_that_stops_itself_is_told_instead_of_waiting_for_ever(aut
     supervisor = supervisor_of(ChildSpec(id="a", start=start))
     async with running(supervisor):
         await settle()
-        assert caught and listed(supervisor) == {"a": "running"}
+        assert [error.name for error in caught] == ["a"]
+        assert listed(supervisor) == {"a": "running"}
 
 
 async def test_two_who_stop_the_same_child_both_succeed(autojump_clock):

@@ -289,7 +289,8 @@ async def test_a_child_that_swallows_cancellation_is_abandoned_and_told(autojump
         assert trio.current_time() == 2
         assert story == ["+a", "-a"]
         assert (await bad.wait()).how == "abandoned"
-        assert [r.child for r in reports.of("abandoned")] == ["bad"]
+        (told,) = reports.of("abandoned")
+        assert (told.child, told.reason, told.error) == ("bad", "abandoned", None)
         assert [task.name for task in room.child_tasks] == ["bad"]
 
 
