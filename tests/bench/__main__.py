@@ -130,7 +130,9 @@ def main() -> None:
     names = [name for name, _ in BENCHES]
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("bench", nargs="*", metavar="BENCH", help=", ".join(names))
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"fewer than {ROUNDS} prove nothing")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help=f"fewer than {ROUNDS} prove nothing"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     if unknown := set(options.bench) - set(names):
