@@ -1,6 +1,5 @@
 """What the two supervisors share: running, restarting within limits, giving up, introspection."""
 
-import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar
@@ -302,7 +301,6 @@ class Supervision(Introspection):
                 return None
             limit.clear()
             slot.backoff = None
-            slot.last_restart = -math.inf
             slot.due = now + later
             slot.delays += 1
             self.tell("delayed", child, outcome, later)
