@@ -1,5 +1,7 @@
 """What broken copies of the runtime got away with, until these were written."""
 
+from collections import Counter
+
 import pytest
 import trio
 
@@ -15,13 +17,15 @@ from streampai.runtime import (
     Restart,
     Restarting,
     Running,
+    Shutdown,
+    StartFailed,
     Strategy,
     Supervisor,
     SupervisorFailed,
 )
 from streampai.runtime.supervision import SLICE
 
-from .actor import Actor, Boom, Reports, actors, running, settle, supervisor_of
+from .actor import Actor, Boom, Reports, actors, listed, running, settle, supervisor_of
 
 WAITING = Backoff(1, 1)
 
@@ -155,37 +159,35 @@ async def test_reaching_the_limit_is_reported_with_the_last_straw(autojump_clock
     assert told.error is error and told.reason == "Boom: last straw"
 
 
+class Passes(trio.abc.Instrument):
+    """Counts the passes of the scheduler."""
+
+    passes = 0
+
+    def before_io_wait(self, timeout):
+        self.passes += 1
+
+
 async def test_dynamic_children_stop_in_slices_so_that_others_get_their_turn(autojump_clock):
-    asked = 0
-    seen: list[int] = []
-    over = False
+    ends: Counter[int] = Counter()
+    passes = Passes()
 
     async def start(*, task_status):
-        nonlocal asked
         task_status.started()
         try:
             await trio.sleep_forever()
         finally:
-            asked += 1
-
-    async def others():
-        while not over:
-            await trio.lowlevel.checkpoint()
-            seen.append(asked)
+            ends[passes.passes] += 1
 
     supervisor = DynamicSupervisor(name="dyn")
-    async with trio.open_nursery() as nursery:
-        async with running(supervisor):
-            for n in range(250):
-                await supervisor.start_child(ChildSpec(id=n, start=start))
-            nursery.start_soon(others)
-        over = True
-    between = {number for number in seen if 0 < number < 250}
-    assert between
-    # Between two turns of the other it may see the ends of two slices, but never all.
-    assert max(b - a for a, b in zip(seen, seen[1:], strict=False)) <= 2 * SLICE
-    # And not one turn for each.
-    assert len(between) <= 20
+    async with running(supervisor):
+        for n in range(250):
+            await supervisor.start_child(ChildSpec(id=n, start=start))
+        trio.lowlevel.add_instrument(passes)
+    trio.lowlevel.remove_instrument(passes)
+    # Not all of them in one pass, and not a pass for each.
+    assert sum(ends.values()) == 250 and max(ends.values()) <= SLICE
+    assert len(ends) <= 5
 
 
 async def test_who_has_more_time_is_waited_for_when_another_ends_at_its_deadline(autojump_clock):
@@ -272,3 +274,39 @@ async def test_every_start_of_a_restart_is_reported_once(autojump_clock, strateg
         assert [told.child for told in reports.of("started")] == ["a", "b", *again]
         # One failure is one restart, however many are started again.
         assert supervisor.statistics().restarts == 1
+
+
+async def test_who_is_stopped_before_it_was_up_has_failed_to_start_for_that_reason(autojump_clock):
+    a = Actor("a")
+    a.hang = True
+    supervisor = DynamicSupervisor(name="dyn")
+    failed = []
+
+    async def ask():
+        with pytest.raises(StartFailed) as caught:
+            await supervisor.start_child(a.spec())
+        failed.append(caught.value)
+
+    async with running(supervisor), trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await settle()
+        await supervisor.terminate_child("a")
+    (error,) = failed
+    assert error.id == "a" and isinstance(error.cause, Shutdown)
+    assert str(error.cause) == "it was stopped before it was up"
+
+
+@pytest.mark.row("X3")
+async def test_an_end_that_is_meant_for_the_root_is_reported_like_any_other(autojump_clock):
+    reports = Reports()
+    a, b = Actor("a"), Actor("b")
+    a.linger = 1
+    fatal = KeyboardInterrupt("now")
+    supervisor = supervisor_of(a.spec(), b.spec(), report=reports)
+    async with running(supervisor, stop=False) as run:
+        b.end(fatal)
+        await settle()
+        assert listed(supervisor) == {"a": "stopping", "b": "stopped"}
+        (told,) = reports.of("exited")
+        assert (told.child, told.error, told.reason) == ("b", fatal, "KeyboardInterrupt: now")
+    assert run.ending is fatal
