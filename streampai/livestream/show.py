@@ -174,15 +174,16 @@ class Show:
                 wishes.starting = True
             case StopStream() if (session := wishes.session) is not None:
                 await self._streams.set_phase(session.id, "ending", "stopped")
-                # It may have ended while that was written.
-                if wishes.session is session:
-                    wishes.stopping = True
-                    self.cut_short()
+                self._will_end(session.id)
 
-    def cut_short(self) -> None:
-        """The show is to end: whatever is being done to its outputs is of no use any more."""
-        if self._work is not None:
-            self._work.cancel()
+    def _will_end(self, session_id: str) -> None:
+        """That show is to end: whatever is done to its outputs is of no use any more."""
+        session = self._wishes.session
+        # It may have ended while its wish was written.
+        if session is not None and session.id == session_id:
+            self._wishes.stopping = True
+            if self._work is not None:
+                self._work.cancel()
 
     # --- start -----------------------------------------------------------------------------
 
@@ -301,7 +302,9 @@ class Show:
     async def _work_on(
         self, act: Callable[[str], Awaitable[dict[str, Any]]], platform: str
     ) -> dict[str, Any]:
-        """``act`` on one destination, unless the end of the show cuts it short."""
+        """``act`` on one destination, unless the end of the show cuts it short or has come first."""
+        if self._wishes.stopping:
+            raise CommandRefused(code="ending")
         # A repair that is under way still wants what was wanted before.
         left = self.outputs.stop_repairing()
         with trio.CancelScope() as self._work:
@@ -358,7 +361,10 @@ class Show:
             )
 
     async def follow_account(self, platform: str) -> None:
-        """An account came, went or was connected anew: its monitor follows, the output stays."""
+        """An account came, went or was connected anew: its monitor follows.
+
+        The output stays, but for somebody else's account, which has another key.
+        """
         if platform not in self._wishes.monitors:
             return
         if platform not in self._accounts.stored:
@@ -458,5 +464,5 @@ class Show:
         session = self._wishes.session
         if session is not None:
             await durably(lambda: self._streams.set_phase(session.id, "ending", "encoder_gone"))
-            self.cut_short()
+            self._will_end(session.id)
             await self._end_soon("encoder_gone", session.id)

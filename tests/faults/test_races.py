@@ -74,6 +74,27 @@ async def test_a_stop_does_not_wait_for_a_drop_that_cloudflare_holds_up(tmp_path
             assert await house.outputs() == []
 
 
+async def test_a_stop_does_not_wait_for_a_drop_that_is_queued_before_it_either(
+    tmp_path: Path,
+) -> None:
+    async with open_house(tmp_path) as house:
+        browser = await house.browser()
+        async with browser.connected():
+            await house.live(browser)
+            cloudflare = house.sandbox.faults["cloudflare"]
+            cloudflare.on_call("status", path="*/outputs*", times=0, status=503)
+            for command_id in ("first", "second"):
+                drop = {"id": command_id, "platform": "twitch", "enabled": False}
+                await browser.ask("rpc", {"method": "set_destination", "data": drop})
+            await browser.until(lambda: browser.destination()["output"] == "removing")
+            await browser.ask("rpc", {"method": "stop_stream", "data": {"id": "stop"}})
+            await browser.until_state("ending")
+            assert (await browser.outcome("second"))["error"]["code"] == "ending"
+            cloudflare.clear()
+            assert (await browser.outcome("stop"))["type"] == "command_done"
+            assert await house.outputs() == []
+
+
 async def test_a_log_out_whose_browser_leaves_half_way_locks_nobody_out(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         browser = await house.browser()
